@@ -1,0 +1,48 @@
+# Targets that a person or CI calls; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export INKSTONE_HOME ?= .inkstone
+export PYTHONDONTWRITEBYTECODE=
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup demo up test test-long check shape bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed ## install everything that the project needs into .venv
+
+$(VENV)/.installed: requirements/local.lock requirements/bootstrap.txt tools/setup.sh pyproject.toml
+	@PYTHON=$(PYTHON) VENV=$(VENV) bash tools/setup.sh
+
+demo: setup ## run the main job: documents in, cited answers in two voices, a live adapter swap
+	@$(BIN)/inkstone demo
+
+up: setup ## run the whole stack on this machine until Ctrl-C
+	@$(BIN)/inkstone up
+
+check: setup ## lint, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: setup ## unit, service and system tests
+	$(BIN)/pytest -m "not long"
+
+test-long: setup ## the long campaigns: kills, chaos, soak
+	$(BIN)/pytest -m long
+
+shape: setup ## print the shape of the code beside the shape we aim at
+	@$(BIN)/python tools/shape.py
+
+bench: setup ## every benchmark, side by side with its peer
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+lock: setup ## resolve the dependencies anew and pin them
+	@VENV=$(VENV) bash tools/lock.sh
+
+clean: ## remove the environment and all local state
+	rm -rf $(VENV) $(INKSTONE_HOME) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

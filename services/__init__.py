@@ -1,0 +1,1 @@
+"""Inkstone: knowledge from retrieval, voice from adapters, behind one chat endpoint."""

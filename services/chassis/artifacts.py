@@ -1,0 +1,106 @@
+"""Files that outlive a process (adapters, parsed text) in one store named by an fsspec URL."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+
+from services.chassis.errors import NotFound
+
+_BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactStore:
+    """A folder somewhere: `file:///srv/inkstone`, `s3://bucket/prefix`, `gs://...`.
+
+    Keys are relative POSIX paths; none may leave the store's root.
+    """
+
+    url: str
+
+    async def put_folder(self, key: str, folder: Path) -> None:
+        """Store a local folder's files under a key, all or nothing for readers of the key."""
+        await asyncio.to_thread(self._put_folder, key, folder)
+
+    async def fetch_folder(self, key: str, folder: Path) -> None:
+        """Copy a stored folder to a local one, which appears complete or not at all.
+
+        Raises:
+            NotFound: when the store holds nothing under the key.
+        """
+        await asyncio.to_thread(self._fetch_folder, key, folder)
+
+    async def delete_folder(self, key: str) -> None:
+        """Remove a stored folder; a missing one is no error."""
+        await asyncio.to_thread(self._delete_folder, key)
+
+    async def exists(self, key: str) -> bool:
+        """Tell whether anything is stored under a key."""
+        filesystem, root = self._open()
+        found: bool = await asyncio.to_thread(filesystem.exists, self._path(root, key))
+        return found
+
+    def _open(self) -> tuple[Any, str]:
+        filesystem, root = fsspec.core.url_to_fs(self.url)
+        return filesystem, root
+
+    @staticmethod
+    def _path(root: str, key: str) -> str:
+        relative = PurePosixPath(key)
+        if relative.is_absolute() or ".." in relative.parts or not relative.parts:
+            raise ValueError(f"{key!r} is not a relative path inside the artifact store")
+        return f"{root.rstrip('/')}/{relative}"
+
+    def _put_folder(self, key: str, folder: Path) -> None:
+        filesystem, root = self._open()
+        final = self._path(root, key)
+        staging = self._path(root, f".staging/{uuid4().hex}")
+        filesystem.makedirs(staging, exist_ok=True)
+        try:
+            for file in sorted(path for path in folder.iterdir() if path.is_file()):
+                filesystem.put_file(str(file), f"{staging}/{file.name}")
+            if filesystem.exists(final):
+                return
+            filesystem.makedirs(final.rsplit("/", 1)[0], exist_ok=True)
+            filesystem.mv(staging, final, recursive=True)
+        finally:
+            if filesystem.exists(staging):
+                filesystem.rm(staging, recursive=True)
+
+    def _fetch_folder(self, key: str, folder: Path) -> None:
+        filesystem, root = self._open()
+        source = self._path(root, key)
+        if not filesystem.exists(source):
+            raise NotFound(f"The artifact store holds nothing under {key!r}.")
+        staging = folder.with_name(f".{folder.name}.{uuid4().hex}")
+        staging.mkdir(parents=True)
+        try:
+            for file in filesystem.ls(source, detail=False):
+                filesystem.get_file(file, str(staging / PurePosixPath(file).name))
+            if not folder.exists():
+                staging.rename(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def _delete_folder(self, key: str) -> None:
+        filesystem, root = self._open()
+        path = self._path(root, key)
+        if filesystem.exists(path):
+            filesystem.rm(path, recursive=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file's content: hex of sha256."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,66 @@
+"""Bodies larger than the limit are refused before they are read."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.chassis.errors import PayloadTooLarge, error_response
+
+
+class _TooLargeError(Exception):
+    """Raised inside `receive` once the limit is passed."""
+
+
+class BodyLimitMiddleware:
+    """Refuses a request body over a limit, declared or streamed; paths may have their own limit.
+
+    Args:
+        default_bytes: the limit of every path that no prefix names.
+        by_prefix: limits by path prefix, first match wins.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, default_bytes: int, by_prefix: dict[str, int] | None = None
+    ) -> None:
+        self._app = app
+        self._default = default_bytes
+        self._by_prefix = by_prefix or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI event stream."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        limit = next(
+            (size for prefix, size in self._by_prefix.items() if path.startswith(prefix)),
+            self._default,
+        )
+        declared = next((v for k, v in scope["headers"] if k == b"content-length"), None)
+        refusal = error_response(
+            PayloadTooLarge(f"The body is larger than {limit} bytes; send less at a time.")
+        )
+        if declared is not None and declared.isdigit() and int(declared) > limit:
+            await refusal(scope, receive, send)
+            return
+        received, started = 0, False
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise _TooLargeError
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, counted, noted)
+        except _TooLargeError:
+            if started:
+                raise
+            await refusal(scope, receive, send)

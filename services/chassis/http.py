@@ -1,0 +1,156 @@
+"""Speaking HTTP to another service: one client type, transport errors made ours at the boundary."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import orjson
+import structlog
+
+from services.chassis.errors import (
+    ERRORS_BY_STATUS,
+    ServiceError,
+    Unavailable,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from services.chassis.request_id import HEADER, current_request_id
+
+_log = structlog.get_logger(__name__)
+
+MAX_ERROR_BYTES = 64 * 1024
+"""How much of an upstream's error body is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a call may take, in seconds."""
+
+    connect: float = 2.0
+    read: float = 30.0
+    """Between two pieces of the reply."""
+    total: float | None = 60.0
+
+
+def open_session(*, connections: int = 256) -> aiohttp.ClientSession:
+    """Open the process's one outbound session; the caller closes it.
+
+    Args:
+        connections: at most so many sockets in all.
+    """
+    connector = aiohttp.TCPConnector(limit=connections, ttl_dns_cache=30)
+    return aiohttp.ClientSession(connector=connector, auto_decompress=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another service, reached over a borrowed session."""
+
+    name: str
+    """Stands in error messages and logs."""
+    base_url: str
+    session: aiohttp.ClientSession
+    api_key: str | None = None
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+    async def json(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Call and return the decoded reply.
+
+        Raises:
+            ServiceError: the peer's own 4xx with its code; `UpstreamFailed` for its 5xx,
+                `UpstreamTimeout` past the deadline, `Unavailable` when it cannot be reached.
+        """
+        data = None if body is None else orjson.dumps(body)
+        async with self.stream(method, path, data=data, headers=headers, params=params) as reply:
+            payload = await reply.read()
+        return orjson.loads(payload) if payload else None
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: Any = None,
+        content_type: str | None = "application/json",
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Call and hand over the open reply, whose status is below 400."""
+        sent = {**(headers or {})}
+        if request_id := current_request_id():
+            sent.setdefault(HEADER, request_id)
+        if self.api_key:
+            sent["Authorization"] = f"Bearer {self.api_key}"
+        if data is not None and content_type:
+            sent["Content-Type"] = content_type
+        timeout = aiohttp.ClientTimeout(
+            total=self.deadlines.total,
+            sock_connect=self.deadlines.connect,
+            sock_read=self.deadlines.read,
+        )
+        with self._translated():
+            async with self.session.request(
+                method,
+                self.base_url + path,
+                data=data,
+                headers=sent,
+                params=params,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as reply:
+                if reply.status >= 400:
+                    raise self._refusal(reply.status, await reply.content.read(MAX_ERROR_BYTES))
+                yield reply
+
+    @contextlib.contextmanager
+    def _translated(self) -> Any:
+        try:
+            yield
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+            raise Unavailable(
+                f"The {self.name} cannot be reached; try again shortly.",
+                code=f"{self.name}_unreachable",
+            ) from error
+        except TimeoutError as error:
+            raise UpstreamTimeout(
+                f"The {self.name} took too long to answer; try again.",
+                code=f"{self.name}_timeout",
+            ) from error
+        except aiohttp.ClientError as error:
+            raise UpstreamFailed(
+                f"The connection to the {self.name} broke; try again.",
+                code=f"{self.name}_failed",
+            ) from error
+
+    def _refusal(self, status: int, payload: bytes) -> ServiceError:
+        """Pass a 4xx on as the caller's; a 5xx is ours, and its body goes to the log only."""
+        try:
+            detail = orjson.loads(payload)["error"]
+            message, code, param = detail["message"], detail.get("code"), detail.get("param")
+        except (ValueError, KeyError, TypeError):
+            message, code, param = payload[:300].decode("utf-8", "replace"), None, None
+        if status < 500 and status not in (401, 403):
+            kind = ERRORS_BY_STATUS.get(status, ERRORS_BY_STATUS[400])
+            return kind(message, code=str(code) if code else None, param=param)
+        _log.warning("peer.failed", peer=self.name, status=status, message=message)
+        if status == 503:
+            return Unavailable(
+                f"The {self.name} is not ready; try again shortly.", code=f"{self.name}_unavailable"
+            )
+        return UpstreamFailed(
+            f"The {self.name} failed with status {status}; its log has the cause.",
+            code=f"{self.name}_failed",
+        )

@@ -1,0 +1,94 @@
+"""The gateway's admin and knowledge routes, as the command line calls them."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+
+from services.chassis.http import Peer
+from services.contracts.adapters import (
+    CONFIG_FILE,
+    MANIFEST_FILE,
+    WEIGHTS_FILE,
+    AdapterVersion,
+    AdapterVersionPage,
+)
+from services.contracts.assistants import Assistant, AssistantPage, AssistantWrite
+from services.contracts.knowledge import DocumentPage, SearchResult, UploadReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway, called with one key."""
+
+    peer: Peer
+
+    async def upload(self, collection: str, files: Iterable[Path]) -> UploadReceipt:
+        """Upload files as documents named by their file names."""
+        form = aiohttp.FormData(quote_fields=False)
+        for file in files:
+            form.add_field("files", file.read_bytes(), filename=file.name)
+        path = f"/v1/collections/{quote(collection)}/files"
+        async with self.peer.stream("POST", path, data=form, content_type=None) as reply:
+            return UploadReceipt.model_validate_json(await reply.read())
+
+    async def documents(self, collection: str, after: str | None = None) -> DocumentPage:
+        """List a page of a collection's documents."""
+        params = {"after": after} if after else None
+        path = f"/v1/collections/{quote(collection)}/documents"
+        return DocumentPage.model_validate(await self.peer.json("GET", path, params=params))
+
+    async def search(self, collection: str, query: str, top_k: int) -> SearchResult:
+        """Search one collection."""
+        path = f"/v1/collections/{quote(collection)}/search"
+        body = {"query": query, "top_k": top_k}
+        return SearchResult.model_validate(await self.peer.json("POST", path, body=body))
+
+    async def register(self, folder: Path) -> AdapterVersion:
+        """Register an adapter directory; the same content again gives the same version."""
+        form = aiohttp.FormData()
+        form.add_field("file", _archive(folder), filename=f"{folder.name}.tar.gz")
+        form.add_field("name", folder.name)
+        async with self.peer.stream("POST", "/admin/adapters", data=form, content_type=None) as r:
+            return AdapterVersion.model_validate_json(await r.read())
+
+    async def adapters(self) -> AdapterVersionPage:
+        """List the adapter versions."""
+        return AdapterVersionPage.model_validate(await self.peer.json("GET", "/admin/adapters"))
+
+    async def put_assistant(self, name: str, spec: AssistantWrite) -> Assistant:
+        """Bind an assistant; returns once the new release serves."""
+        body = orjson.loads(spec.model_dump_json())
+        path = f"/admin/assistants/{quote(name)}"
+        return Assistant.model_validate(await self.peer.json("PUT", path, body=body))
+
+    async def assistants(self) -> AssistantPage:
+        """List the assistants."""
+        return AssistantPage.model_validate(await self.peer.json("GET", "/admin/assistants"))
+
+    async def keys(self, method: str, path: str = "", body: Any = None) -> Any:
+        """Call one of the key routes."""
+        return await self.peer.json(method, f"/admin/keys{path}", body=body)
+
+    async def metrics(self) -> str:
+        """Read the gateway's metrics."""
+        async with self.peer.stream("GET", "/metrics") as reply:
+            return (await reply.read()).decode()
+
+
+def _archive(folder: Path) -> bytes:
+    """Pack the three files of an adapter directory."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
+        for name in (CONFIG_FILE, WEIGHTS_FILE, MANIFEST_FILE):
+            if (folder / name).exists():
+                archive.add(folder / name, arcname=name)
+    return buffer.getvalue()

@@ -1,0 +1,75 @@
+"""The folder that holds all local state, and the keys in it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.chassis.credentials import read_or_create_secret
+
+API_KEYS = ("admin", "app", "agent", "tuner")
+"""Keys of the gateway's registry, one file each; the gateway registers them when it starts."""
+
+SHARED_SECRETS = ("retriever", "engine")
+"""Secrets that two processes share and no registry knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """`INKSTONE_HOME` and what stands where in it."""
+
+    root: Path
+
+    @property
+    def keys(self) -> Path:
+        """Keys for people and services, mode 600."""
+        return self.root / "keys"
+
+    @property
+    def secrets(self) -> Path:
+        """Secrets between processes, mode 600."""
+        return self.root / "secrets"
+
+    @property
+    def models(self) -> Path:
+        """Prepared models."""
+        return self.root / "models"
+
+    @property
+    def logs(self) -> Path:
+        """One log file for each process."""
+        return self.root / "logs"
+
+    @property
+    def artifacts_url(self) -> str:
+        """The artifact store."""
+        return (self.root / "artifacts").as_uri()
+
+    def data(self, service: str) -> Path:
+        """One service's own data."""
+        return self.root / service
+
+    def key(self, name: str) -> str:
+        """Read a key or shared secret that `open_home` made."""
+        folder = self.keys if name in API_KEYS else self.secrets
+        return (folder / (f"{name}.key" if name in API_KEYS else name)).read_text().strip()
+
+
+def open_home(root: Path) -> tuple[Home, bool]:
+    """Make the folder and its keys when they do not exist; tell whether this is the first start."""
+    home = Home(root.resolve())
+    for folder in (home.keys, home.secrets):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (home.models, home.logs):
+        folder.mkdir(parents=True, exist_ok=True)
+    first = not (home.keys / "admin.key").exists()
+    for name in API_KEYS:
+        read_or_create_secret(home.keys / f"{name}.key", _api_key())
+    for name in SHARED_SECRETS:
+        read_or_create_secret(home.secrets / name)
+    return home, first
+
+
+def _api_key() -> str:
+    return f"ink_{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"

@@ -1,0 +1,77 @@
+"""Preparing the packaged models once, with a bar for each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections import deque
+from pathlib import Path
+
+from rich.progress import Progress, TaskID
+
+from services.cli.children import die_with_parent
+
+_STDERR_LINES = 15
+
+
+class PreparationError(RuntimeError):
+    """A model could not be prepared."""
+
+
+async def prepare(progress: Progress, label: str, module: str, *arguments: str) -> Path | str:
+    """Run one preparation module and show what it reports.
+
+    The module prints JSON lines `{"stage", "done", "total"}` and at last
+    `{"stage": "ready", "path": ...}`.
+
+    Raises:
+        PreparationError: with the last lines that the module wrote.
+    """
+    task = progress.add_task(label, total=None, stage="starting")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+        preexec_fn=die_with_parent,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    complaint: deque[str] = deque(maxlen=_STDERR_LINES)
+    path, _ = await asyncio.gather(
+        _follow(process.stdout, progress, task), _collect(process.stderr, complaint)
+    )
+    code = await process.wait()
+    if code != 0 or path is None:
+        raise PreparationError(f"{label} failed (exit code {code}):\n" + "".join(complaint))
+    progress.update(task, total=1, completed=1, stage="ready")
+    return path
+
+
+async def _follow(stream: asyncio.StreamReader, progress: Progress, task: TaskID) -> str | None:
+    path = None
+    async for line in stream:
+        try:
+            report = json.loads(line)
+        except ValueError:
+            continue
+        if not isinstance(report, dict):
+            continue
+        path = report.get("path", path)
+        progress.update(
+            task,
+            total=report.get("total"),
+            completed=report.get("done", 0),
+            stage=str(report.get("stage", "")),
+        )
+    return path
+
+
+async def _collect(stream: asyncio.StreamReader, lines: deque[str]) -> None:
+    async for line in stream:
+        lines.append(line.decode("utf-8", "replace"))

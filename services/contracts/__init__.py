@@ -1,0 +1,1 @@
+"""Types that cross the wire between services; imports pydantic only."""

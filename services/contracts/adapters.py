@@ -1,0 +1,158 @@
+"""Adapter versions, what replicas should hold, and what they prove to hold."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from services.contracts.wire import Wire
+
+AdapterName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+"""An adapter's name; its versions are `name@<12 hex of sha256>`."""
+
+AdapterVersionId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}@[0-9a-f]{12}$")]
+"""An immutable, content-addressed adapter version."""
+
+MANIFEST_FILE = "inkstone.json"
+"""The manifest's file name inside an adapter directory."""
+
+CONFIG_FILE = "adapter_config.json"
+"""PEFT's own configuration file."""
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+"""PEFT's own weights file."""
+
+
+class TrainingRecord(Wire):
+    """How an adapter came to be, as far as it is known."""
+
+    system_prompt_hash: str | None = None
+    """12 hex of the sha256 of the system text it was trained with."""
+    chat_template_hash: str | None = None
+    base_fingerprint: str | None = None
+    """12 hex that name the base's weights and tokenizer."""
+    dataset_hash: str | None = None
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    libraries: dict[str, str] = Field(default_factory=dict)
+    command: str | None = None
+    """The exact command that retrains it."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class AdapterManifest(Wire):
+    """What an adapter directory says of itself in `inkstone.json`."""
+
+    name: AdapterName
+    description: str = ""
+    base_model: str
+    """The base as a person knows it, for example `google/gemma-3-270m`."""
+    license: str = "unknown"
+    training: TrainingRecord = TrainingRecord()
+
+
+class AdapterVersion(Wire):
+    """One registered, immutable adapter version."""
+
+    id: AdapterVersionId
+    object: Literal["adapter.version"] = "adapter.version"
+    name: AdapterName
+    content_hash: str
+    """sha256 over the configuration's and the weights' own sha256."""
+    rank: int
+    target_modules: list[str]
+    bytes: int
+    state: Literal["registered", "retired"]
+    created_at: int
+    created_by: str
+    manifest: AdapterManifest
+    replicas: dict[str, ReplicaAdapter] = Field(default_factory=dict)
+    """By replica id: what each replica last proved of this version."""
+
+
+class AdapterVersionPage(Wire):
+    """Adapter versions, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[AdapterVersion]
+    has_more: bool = False
+
+
+class ReplicaAdapterState(StrEnum):
+    """Where one adapter version stands on one replica."""
+
+    PENDING = "pending"
+    LOADING = "loading"
+    PROVEN = "proven"
+    FAILED = "failed"
+    UNLOADING = "unloading"
+
+
+class ReplicaAdapter(Wire):
+    """One adapter version on one replica."""
+
+    state: ReplicaAdapterState
+    reason: str | None = None
+    """Why it failed, in one sentence."""
+    load_seconds: float | None = None
+    canary_shift: float | None = None
+    """Mean absolute log-probability difference from the base over the probe prompts."""
+
+
+class DesiredAdapter(Wire):
+    """One adapter version that every replica of the pool should hold."""
+
+    id: AdapterVersionId
+    content_hash: str
+    pinned: bool
+    """True when a stable release serves it: a replica without it is not ready."""
+
+
+class ReplicaReport(Wire):
+    """A replica's heartbeat to the gateway."""
+
+    replica: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]
+    pool: str = "default"
+    endpoint: str
+    """The engine's base URL, reachable from the gateway."""
+    engine: Literal["starting", "ready", "down"]
+    engine_started_at: float | None
+    base_model: str
+    """The name under which the engine serves its base."""
+    base_fingerprint: str
+    chat_template_hash: str
+    max_model_len: int
+    max_loras: int
+    max_cpu_loras: int
+    max_lora_rank: int
+    adapters: dict[str, ReplicaAdapter]
+    """By adapter version id."""
+
+
+class ReplicaOrders(Wire):
+    """The gateway's answer to a heartbeat."""
+
+    desired: list[DesiredAdapter]
+    heartbeat_seconds: float
+
+
+class Replica(ReplicaReport):
+    """A replica as an operator sees it."""
+
+    object: Literal["replica"] = "replica"
+    last_heartbeat_at: float
+    live: bool
+    ready: bool
+    in_flight: int
+
+
+class ReplicaPage(Wire):
+    """Every replica that has reported."""
+
+    object: Literal["list"] = "list"
+    data: list[Replica]
+    has_more: bool = False
+
+
+AdapterVersion.model_rebuild()

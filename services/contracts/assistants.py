@@ -1,0 +1,116 @@
+"""Profiles, retrieval policies, releases: what an assistant is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from services.contracts.knowledge import CollectionName, Filter
+from services.contracts.wire import Wire
+
+AssistantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+"""The public name that apps call as `model`."""
+
+
+class ExampleTurn(Wire):
+    """One worked example shown to the model before the conversation."""
+
+    user: str
+    assistant: str
+
+
+class Sampling(Wire):
+    """How the engine samples when the caller does not say."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: Annotated[int, Field(ge=1)] = 256
+    """The default and the cap for the caller's own `max_tokens`."""
+    stop: list[str] = Field(default_factory=list, max_length=16)
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] = 1.0
+    seed: int | None = None
+
+
+class Abstention(Wire):
+    """What the assistant says when nothing relevant was found, by the question's language."""
+
+    en: str = "I could not find this in the documents I have."
+    ko: str = "제가 가진 문서에서는 답을 찾을 수 없습니다."
+
+
+class Profile(Wire):
+    """An immutable version of a prompt."""
+
+    system: str = ""
+    few_shot: list[ExampleTurn] = Field(default_factory=list, max_length=32)
+    reasoning: Literal["direct", "cot"] = "direct"
+    output_schema: dict[str, Any] | None = None
+    """A JSON schema that the engine enforces."""
+    sampling: Sampling = Sampling()
+    abstention: Abstention = Abstention()
+    caller_system: Literal["append", "refuse"] = "append"
+    """What happens to a system or developer message of the caller's."""
+
+
+class RetrievalPolicy(Wire):
+    """What an assistant may look up, and how."""
+
+    collections: Annotated[list[CollectionName], Field(min_length=1, max_length=32)]
+    top_k: Annotated[int, Field(ge=1, le=50)] = 3
+    min_score: Annotated[float | None, Field(ge=0, le=1)] = None
+    filter: Filter | None = None
+    mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
+    on_retrieval_failure: Literal["fail", "answer_ungrounded"] = "fail"
+
+
+class AssistantWrite(Wire):
+    """The body of `PUT /admin/assistants/{name}`: everything that a release bundles."""
+
+    profile: Profile = Profile()
+    retrieval: RetrievalPolicy | None = None
+    adapter: str | None = None
+    """An adapter version, `name@<12 hex>`, or none for the plain base."""
+    allow_prompt_mismatch: bool = False
+    """Bind although the adapter was trained with another system prompt; recorded in the release."""
+    description: Annotated[str, Field(max_length=1024)] = ""
+
+
+class Release(Wire):
+    """An immutable bundle that an assistant can serve."""
+
+    id: str
+    """`<assistant>/<number>`."""
+    assistant: AssistantName
+    number: int
+    created_at: int
+    created_by: str
+    """The id of the key that created it."""
+    profile: Profile
+    profile_hash: str
+    """12 hex of the sha256 of the profile's canonical JSON."""
+    retrieval: RetrievalPolicy | None
+    adapter: str | None
+    evidence: Literal["evaluated", "waived"]
+    """Whether an evaluation stands behind it; a direct binding is `waived`."""
+    prompt_mismatch: bool
+
+
+class Assistant(Wire):
+    """An assistant and the release that it serves now."""
+
+    id: AssistantName
+    object: Literal["assistant"] = "assistant"
+    description: str
+    stable: Release
+    updated_at: int
+    version: int
+    """Grows with every change; send it back as `If-Match` to change only what you saw."""
+
+
+class AssistantPage(Wire):
+    """Every assistant of the tenant."""
+
+    object: Literal["list"] = "list"
+    data: list[Assistant]
+    has_more: bool = False

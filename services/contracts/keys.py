@@ -1,0 +1,64 @@
+"""API keys: who may do what, for which tenant."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from services.contracts.wire import Wire
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    APP = "app"
+    """Chat, list models, search."""
+    KNOWLEDGE = "knowledge"
+    """Read and write documents."""
+    OPERATOR = "operator"
+    """Everything under /admin."""
+    INTERNAL = "internal"
+    """The routes under /internal: agent, tuner and retriever."""
+    ASSERT_GROUPS = "assert-groups"
+    """Name the end user's groups, within the key's own."""
+
+
+class KeyWrite(Wire):
+    """The body of `POST /admin/keys`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    scopes: Annotated[list[Scope], Field(min_length=1)]
+    groups: list[str] = Field(default_factory=list, max_length=64)
+    expires_at: int | None = None
+    """Seconds since the epoch; none means that it does not expire."""
+
+
+class Key(Wire):
+    """A key without its secret."""
+
+    id: str
+    object: Literal["api_key"] = "api_key"
+    name: str
+    tenant: str
+    scopes: list[Scope]
+    groups: list[str]
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+    last_used_at: int | None
+
+
+class IssuedKey(Key):
+    """A new key with its secret, shown this once."""
+
+    secret: str
+
+
+class KeyPage(Wire):
+    """Every key of the tenant."""
+
+    object: Literal["list"] = "list"
+    data: list[Key]
+    has_more: bool = False
