@@ -1,12 +1,32 @@
 #!/usr/bin/env bash
-# Resolves pyproject.toml into requirements/local.lock. PIP_FIND_LINKS may name a folder of wheels.
-# torch is installed apart (tools/setup.sh); the CUDA builds of its companions break a CPU torch.
+# Resolves pyproject.toml into requirements/: local.lock for one machine, one lock for each image.
+# PIP_FIND_LINKS may name a folder of wheels. torch is installed apart (tools/setup.sh, Dockerfile);
+# the CUDA builds of its companions break a CPU torch.
 set -euo pipefail
 VENV=${VENV:-.venv}
+TORCH="torch==2.13.0+cpu"
 links=()
 [ -n "${PIP_FIND_LINKS:-}" ] && links=(--find-links "$PIP_FIND_LINKS")
-"$VENV/bin/uv" pip compile pyproject.toml --extra local --group dev --python-version 3.11 \
-  "${links[@]}" --generate-hashes --no-header --no-annotate --no-emit-find-links \
-  --no-emit-index-url --no-emit-package torch --no-emit-package torchvision \
-  --no-emit-package torchaudio --no-emit-package torchcodec "$@" -q -o requirements/local.lock
-grep -c '^[a-z].*==' requirements/local.lock | sed 's/$/ packages pinned/'
+
+compile() { # compile <file> <python version> <further options of uv>...
+  local file=$1 python=$2
+  shift 2
+  "$VENV/bin/uv" pip compile pyproject.toml --python-version "$python" \
+    "${links[@]}" --generate-hashes --no-header --no-annotate --no-emit-find-links \
+    --no-emit-index-url --no-emit-package torch --no-emit-package torchvision \
+    --no-emit-package torchaudio --no-emit-package torchcodec "$@" -q -o "requirements/$file"
+  printf '%-16s %s packages pinned\n' "$file" "$(grep -c '^[a-z].*==' "requirements/$file")"
+}
+
+compile local.lock 3.11 --extra local --group dev "$@"
+
+# The images hold what the tests ran with: their versions are those of local.lock.
+pins=$(mktemp)
+trap 'rm -f "$pins"' EXIT
+sed -n 's/^\([a-z][^ ]*==[^ ]*\).*/\1/p' requirements/local.lock > "$pins"
+echo "$TORCH" >> "$pins"
+compile gateway.lock 3.11 --extra gateway --constraint "$pins"
+compile retriever.lock 3.11 --extra retriever --constraint "$pins"
+compile tuner.lock 3.11 --extra tuner --constraint "$pins"
+# The agent lives in the engine's image, whose Python is 3.12.
+compile generator.lock 3.12 --extra generator --constraint "$pins"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import shutil
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from services.chassis.errors import NotFound
 
@@ -27,7 +29,14 @@ class ArtifactStore:
     url: str
 
     async def put_folder(self, key: str, folder: Path) -> None:
-        """Store a local folder's files under a key, all or nothing for readers of the key."""
+        """Store a local folder's files under a key; what is already stored there stays.
+
+        On a local file system a reader of the key sees all files or none; an object store shows
+        them one by one, so that a reader there checks the content's hash.
+
+        Raises:
+            ValueError: when the folder holds no file or a link.
+        """
         await asyncio.to_thread(self._put_folder, key, folder)
 
     async def fetch_folder(self, key: str, folder: Path) -> None:
@@ -60,17 +69,19 @@ class ArtifactStore:
         return f"{root.rstrip('/')}/{relative}"
 
     def _put_folder(self, key: str, folder: Path) -> None:
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        if not files or any(path.is_symlink() for path in files):
+            raise ValueError(f"{folder.name!r} must hold plain files, at least one and no links")
         filesystem, root = self._open()
         final = self._path(root, key)
         staging = self._path(root, f".staging/{uuid4().hex}")
         filesystem.makedirs(staging, exist_ok=True)
         try:
-            for file in sorted(path for path in folder.iterdir() if path.is_file()):
+            for file in files:
                 filesystem.put_file(str(file), f"{staging}/{file.name}")
-            if filesystem.exists(final):
-                return
-            filesystem.makedirs(final.rsplit("/", 1)[0], exist_ok=True)
-            filesystem.mv(staging, final, recursive=True)
+            if not filesystem.exists(final):
+                filesystem.makedirs(final.rsplit("/", 1)[0], exist_ok=True)
+                _publish(filesystem, staging, final)
         finally:
             if filesystem.exists(staging):
                 filesystem.rm(staging, recursive=True)
@@ -83,10 +94,11 @@ class ArtifactStore:
         staging = folder.with_name(f".{folder.name}.{uuid4().hex}")
         staging.mkdir(parents=True)
         try:
-            for file in filesystem.ls(source, detail=False):
-                filesystem.get_file(file, str(staging / PurePosixPath(file).name))
-            if not folder.exists():
-                staging.rename(folder)
+            for entry in filesystem.ls(source, detail=True):
+                if entry["type"] == "file":
+                    name = PurePosixPath(entry["name"]).name
+                    filesystem.get_file(entry["name"], str(staging / name))
+            _rename_unless_there(staging, folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -95,6 +107,23 @@ class ArtifactStore:
         path = self._path(root, key)
         if filesystem.exists(path):
             filesystem.rm(path, recursive=True)
+
+
+def _publish(filesystem: Any, staging: str, final: str) -> None:
+    """Give a staged folder its name; an object store copies it, as it knows no renaming."""
+    if isinstance(filesystem, LocalFileSystem):
+        _rename_unless_there(Path(staging), Path(final))
+    else:
+        filesystem.mv(staging, final, recursive=True)
+
+
+def _rename_unless_there(source: Path, target: Path) -> None:
+    """Rename a folder; when another writer was first, its folder stays."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
 
 
 def sha256_of(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.errors import PayloadTooLarge, error_response
@@ -16,7 +18,8 @@ class BodyLimitMiddleware:
 
     Args:
         default_bytes: the limit of every path that no prefix names.
-        by_prefix: limits by path prefix, first match wins.
+        by_prefix: limits by path prefix, first match wins; a prefix may hold `*` for one part of
+            the path.
     """
 
     def __init__(
@@ -24,7 +27,7 @@ class BodyLimitMiddleware:
     ) -> None:
         self._app = app
         self._default = default_bytes
-        self._by_prefix = by_prefix or {}
+        self._limits = [(_pattern(prefix), size) for prefix, size in (by_prefix or {}).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI event stream."""
@@ -33,7 +36,7 @@ class BodyLimitMiddleware:
             return
         path: str = scope["path"]
         limit = next(
-            (size for prefix, size in self._by_prefix.items() if path.startswith(prefix)),
+            (size for pattern, size in self._limits if pattern.match(path)),
             self._default,
         )
         declared = next((v for k, v in scope["headers"] if k == b"content-length"), None)
@@ -54,7 +57,10 @@ class BodyLimitMiddleware:
             return message
 
         async def noted(message: Message) -> None:
+            # The app may turn the exception into a reply of its own; the refusal takes its place.
             nonlocal started
+            if received > limit and not started:
+                return
             started = True
             await send(message)
 
@@ -63,4 +69,9 @@ class BodyLimitMiddleware:
         except _TooLargeError:
             if started:
                 raise
+        if received > limit and not started:
             await refusal(scope, receive, send)
+
+
+def _pattern(prefix: str) -> re.Pattern[str]:
+    return re.compile("[^/]+".join(map(re.escape, prefix.split("*"))))

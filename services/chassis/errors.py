@@ -27,6 +27,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.contracts.errors import ErrorBody, ErrorDetail
 
@@ -175,8 +176,9 @@ def error_response(error: ServiceError) -> Response:
 def invalid_request_from(error: ValidationError | RequestValidationError) -> InvalidRequest:
     """Turn the first finding of a validation into one sentence."""
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    where = ".".join(path)
+    # FastAPI puts the request's part before the field; a field may have such a name itself.
+    path = first["loc"][1:] if isinstance(error, RequestValidationError) else first["loc"]
+    where = ".".join(map(str, path))
     if first["type"] == "json_invalid":
         return InvalidRequest(f"The body is not valid JSON: {_reason(first)}.", code="invalid_json")
     said = str(first["msg"]).rstrip(".")
@@ -202,12 +204,42 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http_error(request: Request, error: HTTPException) -> Response:
-        kind = ERRORS_BY_STATUS.get(error.status_code, InvalidRequest)
+        fallback = InvalidRequest if error.status_code < 500 else ServiceError
+        kind = ERRORS_BY_STATUS.get(error.status_code, fallback)
         known = kind(f"{request.method} {request.url.path}: {error.detail}.")
         known.status = error.status_code
-        return error_response(known)
+        response = error_response(known)
+        response.headers.update(error.headers or {})
+        return response
 
-    @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> Response:
-        _log.error("request.crashed", path=request.url.path, exc_info=error)
-        return error_response(ServiceError("The server failed; the log has the cause."))
+
+class CrashMiddleware:
+    """Answers a request whose handling crashed, inside the request's own id and log line.
+
+    Starlette's handler for `Exception` stands outside of every middleware, so its reply would carry
+    no request id.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI event stream."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            _log.error("request.crashed", path=scope["path"], exc_info=error)
+            if started:
+                raise
+            crash = error_response(ServiceError("The server failed; the log has the cause."))
+            await crash(scope, receive, send)

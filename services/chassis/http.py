@@ -75,7 +75,13 @@ class Peer:
         data = None if body is None else orjson.dumps(body)
         async with self.stream(method, path, data=data, headers=headers, params=params) as reply:
             payload = await reply.read()
-        return orjson.loads(payload) if payload else None
+        try:
+            return orjson.loads(payload) if payload else None
+        except ValueError as error:
+            raise UpstreamFailed(
+                f"The {self.name} answered with something that is not JSON; its log has the cause.",
+                code=f"{self.name}_failed",
+            ) from error
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -112,7 +118,7 @@ class Peer:
                 allow_redirects=False,
             ) as reply:
                 if reply.status >= 400:
-                    raise self._refusal(reply.status, await reply.content.read(MAX_ERROR_BYTES))
+                    raise self._refusal(reply, await _head(reply.content))
                 yield reply
 
     @contextlib.contextmanager
@@ -135,22 +141,48 @@ class Peer:
                 code=f"{self.name}_failed",
             ) from error
 
-    def _refusal(self, status: int, payload: bytes) -> ServiceError:
+    def _refusal(self, reply: aiohttp.ClientResponse, payload: bytes) -> ServiceError:
         """Pass a 4xx on as the caller's; a 5xx is ours, and its body goes to the log only."""
-        try:
-            detail = orjson.loads(payload)["error"]
-            message, code, param = detail["message"], detail.get("code"), detail.get("param")
-        except (ValueError, KeyError, TypeError):
-            message, code, param = payload[:300].decode("utf-8", "replace"), None, None
+        status, wait = reply.status, _retry_after(reply)
+        message, code, param = _detail(payload)
         if status < 500 and status not in (401, 403):
             kind = ERRORS_BY_STATUS.get(status, ERRORS_BY_STATUS[400])
-            return kind(message, code=str(code) if code else None, param=param)
+            return kind(message, code=code, param=param, retry_after_seconds=wait)
         _log.warning("peer.failed", peer=self.name, status=status, message=message)
         if status == 503:
             return Unavailable(
-                f"The {self.name} is not ready; try again shortly.", code=f"{self.name}_unavailable"
+                f"The {self.name} is not ready; try again shortly.",
+                code=f"{self.name}_unavailable",
+                retry_after_seconds=wait,
             )
         return UpstreamFailed(
             f"The {self.name} failed with status {status}; its log has the cause.",
             code=f"{self.name}_failed",
         )
+
+
+async def _head(stream: aiohttp.StreamReader) -> bytes:
+    """Read a body up to the limit; a single `read` may return less than there is."""
+    body = bytearray()
+    while len(body) < MAX_ERROR_BYTES and (piece := await stream.read(MAX_ERROR_BYTES - len(body))):
+        body += piece
+    return bytes(body)
+
+
+def _detail(payload: bytes) -> tuple[str, str | None, str | None]:
+    """Read message, code and param of an error body; a numeric code only repeats the status."""
+    try:
+        detail = orjson.loads(payload)["error"]
+        message, code, param = detail["message"], detail.get("code"), detail.get("param")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return payload[:300].decode("utf-8", "replace"), None, None
+    return (
+        str(message),
+        code if isinstance(code, str) and code else None,
+        param if isinstance(param, str) else None,
+    )
+
+
+def _retry_after(reply: aiohttp.ClientResponse) -> float | None:
+    given = reply.headers.get("Retry-After", "")
+    return float(given) if given.isascii() and given.isdigit() else None

@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "X-Request-Id"
-_ACCEPTED = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+_ACCEPTED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _current: ContextVar[str] = ContextVar("request_id", default="")
 
 
@@ -38,7 +38,7 @@ class RequestIdMiddleware:
         given = next((v for k, v in scope["headers"] if k == b"x-request-id"), b"").decode(
             "latin-1"
         )
-        request_id = given if _ACCEPTED.match(given) else new_request_id()
+        request_id = given if _ACCEPTED.fullmatch(given) else new_request_id()
         token = _current.set(request_id)
 
         async def send_with_id(message: Message) -> None:

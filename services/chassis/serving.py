@@ -10,7 +10,7 @@ from pydantic import Field
 
 from services.chassis.access_log import AccessLogMiddleware
 from services.chassis.body_limit import BodyLimitMiddleware
-from services.chassis.errors import install_error_handlers
+from services.chassis.errors import CrashMiddleware, install_error_handlers
 from services.chassis.logging import configure_logging
 from services.chassis.request_id import RequestIdMiddleware
 from services.chassis.settings import SettingsGroup
@@ -43,6 +43,7 @@ def install_chassis(
     app.add_middleware(
         BodyLimitMiddleware, default_bytes=listening.max_body_bytes, by_prefix=body_limits
     )
+    app.add_middleware(CrashMiddleware)
     app.add_middleware(AccessLogMiddleware)
     app.add_middleware(RequestIdMiddleware)
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+from services.chassis.processes import die_with_parent
+
 MAX_LOG_BYTES = 20 * 1024 * 1024
 """A log larger than this is set aside as `.1` when its process starts."""
 
@@ -99,12 +98,6 @@ def rotate(log: Path) -> None:
     """Set a large log aside, keeping one."""
     if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         log.replace(log.with_name(log.name + ".1"))
-
-
-def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies, however the parent dies."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _cause(code: int) -> str:

@@ -17,6 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from services.chassis.http import Deadlines, Peer, open_session
+from services.cli.failures import CommandError
 from services.cli.figures import Figures
 from services.cli.gateway import Gateway
 from services.cli.swap import LiveSwap, SwapReport
@@ -33,7 +34,7 @@ SWAPS, WORKERS, PAUSE_SECONDS = 4, 2, 3.0
 _LANGUAGES = {"en": "English", "ko": "한국어"}
 
 
-class DemoFailedError(RuntimeError):
+class DemoFailedError(CommandError):
     """Something that the demo shows did not hold."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ class Home:
     """`INKSTONE_HOME` and what stands where in it."""
 
     root: Path
+    models: Path
+    """Prepared models; several homes may share one folder."""
 
     @property
     def keys(self) -> Path:
@@ -30,11 +33,6 @@ class Home:
     def secrets(self) -> Path:
         """Secrets between processes, mode 600."""
         return self.root / "secrets"
-
-    @property
-    def models(self) -> Path:
-        """Prepared models."""
-        return self.root / "models"
 
     @property
     def logs(self) -> Path:
@@ -57,8 +55,12 @@ class Home:
 
 
 def open_home(root: Path) -> tuple[Home, bool]:
-    """Make the folder and its keys when they do not exist; tell whether this is the first start."""
-    home = Home(root.resolve())
+    """Make the folder and its keys when they do not exist; tell whether this is the first start.
+
+    `INKSTONE_MODELS_DIR` moves the prepared models elsewhere.
+    """
+    root = root.resolve()
+    home = Home(root, Path(os.environ.get("INKSTONE_MODELS_DIR", root / "models")).resolve())
     for folder in (home.keys, home.secrets):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for folder in (home.models, home.logs):

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Coroutine
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from openai import APIConnectionError, OpenAIError
+from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
+
+from services.chassis.errors import ServiceError
+from services.cli import commands
+from services.cli.failures import CommandError
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells expect it."""
 
 app = typer.Typer(
     help="An LLM that knows your facts and speaks in your voice.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(commands.ask)
+app.add_typer(commands.documents, name="documents")
+app.add_typer(commands.adapters, name="adapters")
+app.add_typer(commands.assistants, name="assistants")
+app.add_typer(commands.keys, name="keys")
 
 HomeOption = Annotated[
     Path, typer.Option(envvar="INKSTONE_HOME", help="The folder that holds all state.")
@@ -30,7 +45,7 @@ def up(home: HomeOption = Path(".inkstone"), port: PortOption = 8000) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
     from services.cli.up import run_until_stopped
 
-    _run(run_until_stopped(home, port, Console()))
+    asyncio.run(run_until_stopped(home, port, Console()))
 
 
 @app.command()
@@ -38,32 +53,26 @@ def demo(home: HomeOption = Path(".inkstone"), port: PortOption = 8000) -> None:
     """Run the main job: documents in, cited answers in two voices, a live adapter swap."""
     from services.cli.demo import run_demo
 
-    _run(run_demo(home, port, Console()))
+    asyncio.run(run_demo(home, port, Console()))
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    from services.chassis.errors import ServiceError
-    from services.cli.demo import DemoFailedError
-    from services.cli.preparation import PreparationError
-    from services.cli.stack import PortTakenError
-    from services.cli.up import AlreadyRunningError, NotReadyError
-
+def main() -> None:
+    """Run the command; an error is one sentence and exit code 1."""
     try:
-        asyncio.run(work)
-    except (
-        AlreadyRunningError,
-        DemoFailedError,
-        NotReadyError,
-        PortTakenError,
-        PreparationError,
-        ServiceError,
-    ) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}")
-        raise typer.Exit(1) from error
-    except (KeyboardInterrupt, asyncio.CancelledError) as stopped:
-        raise typer.Exit(130) from stopped
+        app()
+    except (CommandError, OpenAIError, OSError, ServiceError, ValidationError) as error:
+        Console(stderr=True).print(f"[red]error:[/red] {escape(_sentence(error))}")
+        sys.exit(1)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(INTERRUPTED)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, APIConnectionError):
+        return "The gateway cannot be reached; start it with `make up` or set INKSTONE_URL."
+    body = getattr(error, "body", None)
+    return str(body["message"]) if isinstance(body, dict) and "message" in body else str(error)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    app()
+    main()

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from rich.progress import Progress, TaskID
 
-from services.cli.children import die_with_parent
+from services.chassis.processes import die_with_parent
+from services.cli.failures import CommandError
 
 _STDERR_LINES = 15
 
 
-class PreparationError(RuntimeError):
+class PreparationError(CommandError):
     """A model could not be prepared."""
 
 

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.cli.failures import CommandError
 from services.cli.home import Home
 
 
@@ -32,7 +33,7 @@ class ProcessPlan:
     ready_url: str
 
 
-class PortTakenError(RuntimeError):
+class PortTakenError(CommandError):
     """The gateway's port belongs to another process."""
 
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from services.cli.children import Child
+from services.cli.failures import CommandError
 from services.cli.home import Home, open_home
 from services.cli.preparation import prepare
 from services.cli.stack import Ports, ProcessPlan, choose_ports, plan
@@ -34,11 +35,11 @@ LICENCE_NOTE = (
 )
 
 
-class AlreadyRunningError(RuntimeError):
+class AlreadyRunningError(CommandError):
     """Another supervisor holds this home."""
 
 
-class NotReadyError(RuntimeError):
+class NotReadyError(CommandError):
     """The stack did not become ready in time."""
 
 

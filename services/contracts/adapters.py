@@ -71,6 +71,16 @@ class AdapterVersion(Wire):
     """By replica id: what each replica last proved of this version."""
 
 
+class AdapterImport(Wire):
+    """The JSON body of `POST /admin/adapters`: an adapter that lies in an import folder."""
+
+    path: Annotated[str, Field(min_length=1, max_length=4096)]
+    """The adapter's directory on the gateway's machine, inside an allowed import folder."""
+    name: AdapterName | None = None
+    """The name to register it under; its manifest's name when left out."""
+    description: Annotated[str | None, Field(max_length=1024)] = None
+
+
 class AdapterVersionPage(Wire):
     """Adapter versions, newest first."""
 

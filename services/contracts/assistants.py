@@ -114,3 +114,11 @@ class AssistantPage(Wire):
     object: Literal["list"] = "list"
     data: list[Assistant]
     has_more: bool = False
+
+
+class ReleasePage(Wire):
+    """An assistant's releases, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[Release]
+    has_more: bool

@@ -25,14 +25,25 @@ class Scope(StrEnum):
     """Name the end user's groups, within the key's own."""
 
 
+GroupName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
+"""A group of end users, in any script."""
+
+
 class KeyWrite(Wire):
     """The body of `POST /admin/keys`."""
 
-    name: Annotated[str, Field(min_length=1, max_length=128)]
-    scopes: Annotated[list[Scope], Field(min_length=1)]
-    groups: list[str] = Field(default_factory=list, max_length=64)
-    expires_at: int | None = None
+    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=16)]
+    groups: list[GroupName] = Field(default_factory=list, max_length=64)
+    expires_at: Annotated[int | None, Field(ge=0, le=253_402_300_799)] = None
     """Seconds since the epoch; none means that it does not expire."""
+
+
+class KeyRotation(Wire):
+    """The body of `POST /admin/keys/{id}/rotate`."""
+
+    overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = 3600
+    """How long the key's earlier secrets stay valid."""
 
 
 class Key(Wire):

@@ -11,8 +11,18 @@ from services.contracts.wire import Wire
 CollectionName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """A collection's name: lower-case letters, digits, `-` and `_`, at most 63."""
 
-DocumentId = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f/\\]+$")]
-"""The caller's own name for a document, any script; no slashes or control characters."""
+DocumentId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=255,
+        pattern=r"^(?:\.{0,2}[^\x00-\x1f/\\.]|\.{3})[^\x00-\x1f/\\]*$",
+    ),
+]
+"""The caller's own name for a document, any script; no slashes or control characters.
+
+`.` and `..` are refused: in a URL they would name another resource.
+"""
 
 Scalar = str | int | float | bool
 """A value that metadata may hold and a filter may compare."""

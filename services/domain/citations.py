@@ -63,3 +63,20 @@ def check_citations(text: str, passages: int) -> tuple[str, list[int], int]:
     filter_ = CitationFilter(passages)
     cleaned = filter_.push(text) + filter_.close()
     return cleaned, filter_.cited, filter_.invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """One marker and where it stands in the text."""
+
+    start: int
+    end: int
+    numbers: tuple[int, ...]
+
+
+def find_markers(text: str) -> list[Marker]:
+    """Find the markers of a checked text, in order."""
+    return [
+        Marker(match.start(1) - 1, match.end(), tuple(map(int, match[1].split(","))))
+        for match in _MARKER.finditer(text)
+    ]

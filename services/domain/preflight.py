@@ -12,16 +12,15 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 HEADER_LIMIT_BYTES = 16 * 1024 * 1024
 """A safetensors header larger than this is refused before it is parsed."""
 
-_TENSOR = re.compile(
-    r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight$"
-)
-_UNSUPPORTED_INIT = ("pissa", "olora", "corda", "loftq", "eva")
-_DTYPES = {"F32", "F16", "BF16"}
+_TENSOR = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
+_PLAIN_INITS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
+"""Initialisations that leave the base's weights alone; vLLM refuses every other named one."""
+_DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
 
 class PreflightError(ValueError):
@@ -64,7 +63,7 @@ def read_header(head: bytes) -> dict[str, Any]:
         raise refusal
     try:
         header = json.loads(head[8 : 8 + length])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise refusal from error
     if not isinstance(header, dict):
         raise refusal
@@ -77,6 +76,7 @@ def inspect(
     *,
     max_rank: int,
     base_modules: frozenset[str] | None = None,
+    data_bytes: int | None = None,
 ) -> AdapterShape:
     """Decide whether an adapter can be served.
 
@@ -85,27 +85,46 @@ def inspect(
         header: the safetensors header.
         max_rank: the engine's `--max-lora-rank`.
         base_modules: the base's own linear module names (last path part); None skips that check.
+        data_bytes: how many bytes follow the header in the file; None skips that check.
 
     Raises:
         PreflightError: with one of the codes in docs/errors.md.
     """
     _check_config(config)
-    ranks, modules = _ranks(header)
-    rank = max(ranks)
+    tensors = _tensors(header)
+    if data_bytes is not None and (end := max(t.end for t in tensors)) != data_bytes:
+        raise PreflightError(
+            "adapter_truncated",
+            f"The weights should hold {end} bytes and hold {data_bytes}; upload the file again.",
+        )
+    ranks = _ranks(tensors)
+    rank = max(*ranks.values(), *_configured_ranks(config))
     if rank > max_rank:
         raise PreflightError(
             "adapter_rank_too_high",
             f"The adapter's rank is {rank} and the engine accepts {max_rank}; train with a lower "
             "rank or raise INKSTONE_GENERATOR_MAX_LORA_RANK.",
         )
-    leaves = tuple(sorted({module.rsplit(".", 1)[-1] for module in modules}))
+    leaves = tuple(sorted({module.rsplit(".", 1)[-1] for module in ranks}))
     if base_modules is not None and (unknown := sorted(set(leaves) - base_modules)):
         raise PreflightError(
             "adapter_wrong_modules",
             f"The base has no module named {', '.join(unknown)}; the adapter was trained for "
             "another model.",
         )
-    return AdapterShape(rank, leaves, config.get("base_model_name_or_path"), len(header))
+    base = config.get("base_model_name_or_path")
+    return AdapterShape(rank, leaves, base if isinstance(base, str) else None, len(tensors))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """One LoRA matrix as the header describes it."""
+
+    module: str
+    side: str
+    rows: int
+    columns: int
+    end: int
 
 
 def content_hash(config_bytes: bytes, weights_sha256: str) -> str:
@@ -115,16 +134,17 @@ def content_hash(config_bytes: bytes, weights_sha256: str) -> str:
 
 
 def _check_config(config: Mapping[str, Any]) -> None:
-    def refuse_if(condition: object, code: str, message: str) -> None:
-        if condition:
-            raise PreflightError(code, message)
-
     kind = config.get("peft_type")
-    refuse_if(
-        kind != "LORA",
-        "adapter_not_lora",
-        f"The adapter's peft_type is {kind!r}; only LORA adapters can be served.",
-    )
+    if kind != "LORA":
+        raise PreflightError(
+            "adapter_not_lora",
+            f"The adapter's peft_type is {str(kind)[:64]!r}; only LORA adapters can be served.",
+        )
+
+    def refuse_if(condition: object, message: str) -> None:
+        if condition:
+            raise PreflightError("adapter_unsupported_feature", message)
+
     unsupported = {
         "use_dora": "DoRA",
         "lora_bias": "lora_bias",
@@ -138,56 +158,92 @@ def _check_config(config: Mapping[str, Any]) -> None:
     for key, label in unsupported.items():
         refuse_if(
             config.get(key),
-            "adapter_unsupported_feature",
             f"The adapter uses {label}, which the engine cannot serve; train a plain LoRA.",
         )
     refuse_if(
         config.get("bias", "none") != "none",
-        "adapter_unsupported_feature",
         "The adapter trains bias terms, which the engine cannot serve; train with bias='none'.",
     )
     refuse_if(
         config.get("modules_to_save"),
-        "adapter_unsupported_feature",
         "The adapter saves whole modules (modules_to_save), which the engine cannot serve.",
     )
     init = config.get("init_lora_weights")
     refuse_if(
-        isinstance(init, str) and init.lower().startswith(_UNSUPPORTED_INIT),
-        "adapter_unsupported_feature",
-        f"The adapter was initialised with {init}, which changes the base's weights; use the "
-        "default initialisation.",
+        isinstance(init, str) and init.lower() not in _PLAIN_INITS,
+        f"The adapter was initialised with {str(init)[:64]!r}, which may change the base's "
+        "weights; use the default initialisation.",
     )
 
 
-def _ranks(header: Mapping[str, Any]) -> tuple[list[int], set[str]]:
-    """Read each pair's rank from the tensors' shapes."""
-    sides: dict[str, dict[str, list[int]]] = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        match = _TENSOR.match(name)
-        if match is None:
-            raise PreflightError(
-                "adapter_unexpected_tensor",
-                f"The weights hold {name!r}, which is not a LoRA matrix; train a plain LoRA.",
-            )
-        if entry.get("dtype") not in _DTYPES:
-            raise PreflightError(
-                "adapter_wrong_dtype",
-                f"{name!r} is stored as {entry.get('dtype')}; save the adapter in "
-                "float32, float16 or bfloat16.",
-            )
-        sides.setdefault(match["module"], {})[match["side"]] = entry.get("shape", [])
-    if not sides:
+def _configured_ranks(config: Mapping[str, Any]) -> list[int]:
+    """Read what the configuration says of ranks; the engine refuses by these, unused or not."""
+    pattern = config.get("rank_pattern") or {}
+    ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, Mapping) else [None])]
+    numbers = [rank for rank in ranks if _is_size(rank)]
+    alpha, targets = config.get("lora_alpha"), config.get("target_modules")
+    readable = len(numbers) == len(ranks) and isinstance(alpha, int | float)
+    if not readable or not isinstance(targets, str | list):
+        raise PreflightError(
+            "adapter_broken_config",
+            "adapter_config.json lacks a usable r, lora_alpha, target_modules or rank_pattern; "
+            "save the adapter again with save_pretrained.",
+        )
+    return numbers
+
+
+def _tensors(header: Mapping[str, Any]) -> list[_Tensor]:
+    """Read every matrix of the header."""
+    tensors = [_tensor(name, entry) for name, entry in header.items() if name != "__metadata__"]
+    if not tensors:
         raise PreflightError("adapter_empty", "The weights hold no LoRA matrices.")
-    ranks = []
-    for module, shapes in sides.items():
-        a, b = shapes.get("A"), shapes.get("B")
-        if not a or not b or len(a) != 2 or len(b) != 2 or a[0] != b[1]:
-            raise PreflightError(
-                "adapter_broken_pair",
-                f"The matrices of {module!r} do not fit each other; save the adapter again.",
-            )
-        ranks.append(a[0])
-    return ranks, set(sides)
+    return tensors
+
+
+def _tensor(name: str, entry: Any) -> _Tensor:
+    match = _TENSOR.fullmatch(name)
+    if match is None:
+        raise PreflightError(
+            "adapter_unexpected_tensor",
+            f"The weights hold {name[:128]!r}, which is not a LoRA matrix; train a plain LoRA.",
+        )
+    if not isinstance(entry, Mapping):
+        raise _broken(name)
+    dtype, shape, offsets = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
+    if not isinstance(dtype, str) or dtype not in _DTYPE_BYTES:
+        raise PreflightError(
+            "adapter_wrong_dtype",
+            f"{name[:128]!r} is stored as {str(dtype)[:16]}; save the adapter in "
+            "float32, float16 or bfloat16.",
+        )
+    if not _is_pair(shape) or not _is_pair(offsets) or not all(map(_is_size, shape)):
+        raise _broken(name)
+    if offsets[1] - offsets[0] != shape[0] * shape[1] * _DTYPE_BYTES[dtype]:
+        raise _broken(name)
+    return _Tensor(match["module"], match["side"], shape[0], shape[1], offsets[1])
+
+
+def _ranks(tensors: list[_Tensor]) -> dict[str, int]:
+    """Read each pair's rank from its matrices' shapes, by module."""
+    sides: dict[str, dict[str, _Tensor]] = {}
+    for tensor in tensors:
+        sides.setdefault(tensor.module, {})[tensor.side] = tensor
+    for module, pair in sides.items():
+        if len(pair) != 2 or pair["A"].rows != pair["B"].columns:
+            raise _broken(module)
+    return {module: pair["A"].rows for module, pair in sides.items()}
+
+
+def _broken(name: str) -> PreflightError:
+    return PreflightError(
+        "adapter_broken_pair",
+        f"The matrices of {name[:128]!r} do not fit each other; save the adapter again.",
+    )
+
+
+def _is_size(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_pair(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and len(value) == 2 and all(type(part) is int for part in value)

@@ -90,11 +90,13 @@ def grounded_turn(question: str, sources: Sequence[Source]) -> str:
     """Wrap a question in numbered passages; without passages only the label is added."""
     if not sources:
         return f"{QUESTION_LABEL} {question}"
-    numbered = (
-        f"[{number}] {inert(' '.join(source.title.split()))}".rstrip() + "\n" + inert(source.text)
-        for number, source in enumerate(sources, start=1)
-    )
+    numbered = (_numbered(number, source) for number, source in enumerate(sources, start=1))
     return "\n".join((PASSAGES_LABEL, *numbered)) + f"\n\n{QUESTION_LABEL} {question}"
+
+
+def _numbered(number: int, source: Source) -> str:
+    title = _TURN_MARKERS.sub("< ", " ".join(source.title.split()))
+    return f"[{number}] {title}".rstrip() + f"\n{inert(source.text)}".rstrip()
 
 
 def inert(text: str) -> str:

@@ -1,0 +1,190 @@
+"""What one request used and how long each stage took, kept while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from services.chassis.errors import ServiceError
+from services.contracts.chat import ChatRequest, InkstoneBlock, RetrievalSummary, Timings
+from services.gateway.grounding import UNASKED, Grounding
+from services.gateway.registry.ledger import LedgerRow
+from services.gateway.registry.snapshot import Caller
+from services.gateway.resolution import Target
+
+CLIENT_GONE_STATUS = 499
+"""Stands in ledger and metrics for an answer that its app did not wait for."""
+
+Stage = Literal["admit", "retrieve", "compose", "first_token", "generate", "cite"]
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of one answer."""
+
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+
+    def read(self, reported: dict[str, Any]) -> None:
+        """Take over what an engine reports for the answer so far."""
+        details = reported.get("prompt_tokens_details") or {}
+        self.prompt = reported.get("prompt_tokens") or 0
+        self.completion = reported.get("completion_tokens") or 0
+        self.cached = details.get("cached_tokens") or 0
+
+    def as_openai(self) -> dict[str, Any]:
+        """Write OpenAI's usage object."""
+        return {
+            "prompt_tokens": self.prompt,
+            "completion_tokens": self.completion,
+            "total_tokens": self.prompt + self.completion,
+            "prompt_tokens_details": {"cached_tokens": self.cached},
+        }
+
+
+@dataclass(slots=True)
+class Account:
+    """The running account of one request: ledger, metrics and reply are made from it."""
+
+    caller: Caller
+    request_id: str
+    at: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.perf_counter)
+    target: Target | None = None
+    streamed: bool = False
+    overridden: bool = False
+    caller_system: bool = False
+    disconnected: bool = False
+    replica: str | None = None
+    status: int = 200
+    error_code: str | None = None
+    outcome: Literal["answered", "abstained", "escalate"] | None = None
+    grounding: Grounding = UNASKED
+    passages: int = 0
+    """How many passages stood in the prompt."""
+    cited: int = 0
+    invalid_citations: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+    stages: dict[Stage, float] = field(default_factory=dict)
+    """Seconds by stage."""
+    total: float = 0.0
+    streamed_tokens: int = 0
+    prompt_estimate: Callable[[], int] | None = None
+    """Counts the prompt that an engine was sent, should the engine never report it."""
+    _stage_began: float = 0.0
+
+    def begin(self, target: Target, request: ChatRequest) -> None:
+        """Note what was asked for."""
+        self.target = target
+        self.streamed = request.stream
+        self.overridden = request.retrieval is not None and target.release is not None
+
+    def finish(self, stage: Stage) -> None:
+        """Note that a stage is over; the next one begins now."""
+        now = time.perf_counter()
+        self.stages[stage] = now - (self._stage_began or self.started)
+        self._stage_began = now
+
+    def fail(self, error: ServiceError) -> None:
+        """Note what went wrong."""
+        self.status, self.error_code = error.status, error.code
+
+    def leave(self) -> None:
+        """Note that the app went away."""
+        self.disconnected = True
+        if self.prompt_estimate and not self.usage.prompt:
+            self.usage.prompt = self.prompt_estimate()
+        self.status, self.error_code = CLIENT_GONE_STATUS, "client_gone"
+
+    def close(self) -> None:
+        """Stop the clock."""
+        self.total = time.perf_counter() - self.started
+
+    def milliseconds(self, stage: Stage) -> float:
+        """Say how long a stage took; 0 when it did not happen."""
+        return round(self.stages.get(stage, 0.0) * 1000, 3)
+
+    @property
+    def first_token_after(self) -> float:
+        """Seconds from the request's arrival to the first token."""
+        return sum(v for stage, v in self.stages.items() if stage not in ("generate", "cite"))
+
+    @property
+    def grounded(self) -> bool:
+        """Whether the answer rests on passages, or says that there are none."""
+        return self.passages > 0 or self.grounding.state == "empty"
+
+    def block(self) -> dict[str, Any]:
+        """Write the reply's `inkstone` block."""
+        release = self.target.release if self.target else None
+        block = InkstoneBlock(
+            request_id=self.request_id,
+            assistant=release.assistant if release else None,
+            release=release.id if release else None,
+            arm="stable",
+            adapter=self.target.adapter if self.target else None,
+            replica=self.replica,
+            outcome=self.outcome or "answered",
+            invalid_citations=self.invalid_citations,
+            timings=self._timings(),
+            retrieval=RetrievalSummary(
+                enabled=self.grounding.asked,
+                grounded=self.grounded,
+                passages=self.passages,
+                dropped=len(self.grounding.passages) - self.passages,
+                corpus_revision=self.grounding.corpus_revision,
+            ),
+            cost_usd=self.cost_usd,
+        )
+        return block.model_dump()
+
+    def row(self) -> LedgerRow:
+        """Write the ledger's row."""
+        release = self.target.release if self.target else None
+        timings = self._timings()
+        return LedgerRow(
+            at=self.at,
+            tenant=self.caller.tenant,
+            key_id=self.caller.key_id,
+            request_id=self.request_id,
+            assistant=release.assistant if release else None,
+            release=release.id if release else None,
+            adapter=self.target.adapter if self.target else None,
+            replica=self.replica,
+            status=self.status,
+            outcome=self.outcome,
+            error_code=self.error_code,
+            prompt_tokens=self.usage.prompt,
+            cached_tokens=self.usage.cached,
+            completion_tokens=self.usage.completion,
+            cost_usd=self.cost_usd,
+            admit_ms=timings.admit_ms,
+            retrieve_ms=timings.retrieve_ms,
+            compose_ms=timings.compose_ms,
+            first_token_ms=timings.first_token_ms,
+            generate_ms=timings.generate_ms,
+            total_ms=timings.total_ms,
+            passages=self.passages,
+            cited=self.cited,
+            invalid_citations=self.invalid_citations,
+            corpus_revision=self.grounding.corpus_revision,
+            streamed=self.streamed,
+            disconnected=self.disconnected,
+            overridden=self.overridden,
+            caller_system=self.caller_system,
+        )
+
+    def _timings(self) -> Timings:
+        total = self.total or time.perf_counter() - self.started
+        return Timings(
+            admit_ms=self.milliseconds("admit"),
+            retrieve_ms=self.milliseconds("retrieve"),
+            compose_ms=self.milliseconds("compose"),
+            first_token_ms=self.milliseconds("first_token"),
+            generate_ms=self.milliseconds("generate"),
+            total_ms=round(total * 1000, 3),
+        )

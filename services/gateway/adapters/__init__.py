@@ -1,0 +1,1 @@
+"""How an adapter gets in: unpacked or copied, checked, stored, registered."""

@@ -1,0 +1,77 @@
+"""Opening what chat requests work with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import partial
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from services.domain.pricing import Prices
+from services.gateway.admission import Admission
+from services.gateway.answering import Answering
+from services.gateway.clients.engine import EngineClient, EngineDeadlines
+from services.gateway.clients.retriever import Retriever
+from services.gateway.context import Fitter
+from services.gateway.counting import open_counter
+from services.gateway.generation import Generation
+from services.gateway.grounding import Grounder
+from services.gateway.metering import LedgerQueue, Meter, dropped_counter
+from services.gateway.metrics import ChatMetrics, expose_gauges
+from services.gateway.registry import ledger
+from services.gateway.registry.changes import Registry
+from services.gateway.settings import Settings
+
+
+async def open_answering(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    registry: Registry,
+    retriever: Retriever,
+    session: aiohttp.ClientSession,
+    metrics: CollectorRegistry,
+) -> Answering:
+    """Make the chat endpoint's work; rows that are still unwritten are written at the end."""
+    limits = settings.limits
+    counter = await asyncio.to_thread(open_counter, settings.tokenizer_dir)
+    rows = LedgerQueue(
+        partial(ledger.append, registry.database), limits.ledger_rows, dropped_counter(metrics)
+    )
+    stack.push_async_callback(rows.flush)
+    admission = Admission(limits.max_in_flight, limits.max_in_flight_per_key)
+    expose_gauges(
+        metrics,
+        in_flight=lambda: admission.in_flight,
+        ledger_lag=lambda: rows.lag_seconds,
+    )
+    meter = Meter(
+        Prices(**settings.prices.model_dump()),
+        ChatMetrics(metrics, max_labels=limits.metric_label_values),
+        rows,
+    )
+    return Answering(
+        snapshot=lambda: registry.keeper.current,
+        admission=admission,
+        grounder=Grounder(
+            retriever.search, settings.search_timeout_seconds, limits.search_characters
+        ),
+        fitter=Fitter(counter, limits.answer_reserve_tokens),
+        engines=_engines(session, settings),
+        generation=Generation(meter),
+        max_messages=limits.max_messages,
+    )
+
+
+def _engines(session: aiohttp.ClientSession, settings: Settings) -> EngineClient:
+    key, engine = settings.engine_api_key, settings.engine
+    deadlines = EngineDeadlines(
+        connect=engine.connect_timeout_seconds,
+        first_token=engine.first_token_timeout_seconds,
+        inter_token=engine.inter_token_timeout_seconds,
+        total=engine.total_timeout_seconds,
+    )
+    return EngineClient(
+        session, key.get_secret_value() if key else None, deadlines, engine.attempts
+    )

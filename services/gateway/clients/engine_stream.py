@@ -1,0 +1,88 @@
+"""One answer as an engine streams it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import aiohttp
+
+from services.contracts.adapters import Replica
+from services.gateway.clients import engine_errors
+from services.gateway.clients.events import EventDecoder, is_done
+
+DRAIN_SECONDS = 1.0
+"""How long the end of a finished stream is awaited, to keep its connection."""
+
+
+@dataclass(slots=True)
+class EngineStream:
+    """The events of one streamed answer, in the batches in which they arrive."""
+
+    replica: Replica
+    _content: aiohttp.StreamReader
+    _inter_token: float
+    _decoder: EventDecoder = field(default_factory=EventDecoder)
+    _held: list[dict[str, Any]] = field(default_factory=list)
+    _done: bool = False
+
+    async def begin(self) -> None:
+        """Read up to the first event that says more than who is speaking.
+
+        Raises:
+            ServiceError: when that event is an error.
+        """
+        while not self._done and not any(map(_is_real, self._held)):
+            self._held += await self._read()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[dict[str, Any]]:
+        while not self._held and not self._done:
+            with engine_errors.deadline(self._inter_token, "send the next token"):
+                async with asyncio.timeout(self._inter_token):
+                    self._held = await self._read()
+        if not self._held:
+            raise StopAsyncIteration
+        batch, self._held = self._held, []
+        return batch
+
+    async def drain(self) -> None:
+        """Read the end of a finished stream, so that its connection can be used again."""
+        if not self._done:
+            return
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while await self._content.readany():
+                    pass
+
+    async def _read(self) -> list[dict[str, Any]]:
+        """Read what has arrived; nothing may follow the end mark."""
+        try:
+            data = await self._content.readany()
+        except aiohttp.ClientError as error:
+            raise engine_errors.broke_off() from error
+        if not data:
+            raise engine_errors.broke_off()
+        events = []
+        for payload in self._decoder.feed(data):
+            if is_done(payload):
+                self._done = True
+                break
+            event = engine_errors.decode(payload)
+            if (detail := event.get("error")) is not None:
+                raise engine_errors.from_event(detail)
+            events.append(event)
+        return events
+
+
+def _is_real(event: dict[str, Any]) -> bool:
+    """Tell an event with a piece of the answer from one that only opens it."""
+    for choice in event.get("choices") or ():
+        delta = choice.get("delta") or {}
+        if choice.get("finish_reason") or any(v for k, v in delta.items() if k != "role"):
+            return True
+    return False

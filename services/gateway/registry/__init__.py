@@ -1,0 +1,1 @@
+"""The registry database and what the gateway keeps of it in memory."""

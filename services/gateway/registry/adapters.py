@@ -1,0 +1,155 @@
+"""Adapter versions: registering, wanting, retiring; a version's content never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.errors import Conflict, NotFound
+from services.contracts.adapters import AdapterVersion
+from services.gateway.adapters.examination import Candidate
+from services.gateway.registry import tables
+from services.gateway.registry.changes import Actor, Change, Registry, Subject
+from services.gateway.registry.paging import Page, page_of
+from services.gateway.registry.rows import adapter_of, with_stable_release
+from services.gateway.registry.snapshot import Snapshot
+
+
+class AdapterNotFound(NotFound):
+    """The tenant has no such adapter version."""
+
+    code = "adapter_not_found"
+
+
+class AdapterInUse(Conflict):
+    """An assistant serves the version."""
+
+    code = "adapter_in_use"
+
+
+async def register(change: Change, candidate: Candidate) -> tuple[AdapterVersion, bool]:
+    """Register a version whose files are stored, and tell whether it is new; a retired one returns.
+
+    Raises:
+        Conflict: `adapter_id_taken` when another content has the same id.
+    """
+    table, connection = tables.adapters, change.connection
+    hashes = await connection.scalars(
+        select(table.c.content_hash).where(table.c.id == candidate.id)
+    )
+    if set(hashes) - {candidate.content_hash}:
+        raise Conflict(
+            f"The id {candidate.id!r} belongs to another content; register it under another name.",
+            code="adapter_id_taken",
+        )
+    known = await _row(connection, change.actor.tenant, candidate.id)
+    if known is not None and known.state == "registered":
+        return known, False
+    if known is not None:
+        await _set(change, candidate.id, state="registered", wanted_until=change.second)
+        await change.record("adapter.restored", Subject.ADAPTERS, candidate.id)
+    else:
+        await _insert(change, candidate)
+    return await find(connection, change.actor.tenant, candidate.id), known is None
+
+
+async def retire(registry: Registry, actor: Actor, id_: str) -> None:
+    """Take a version out of use; its files and its row stay, and it can be registered again.
+
+    Raises:
+        AdapterInUse: while an assistant serves it.
+    """
+    async with registry.change(actor) as change:
+        version = await find(change.connection, actor.tenant, id_)
+        served = tables.releases.c
+        users = await change.connection.execute(
+            with_stable_release().where(served.tenant == actor.tenant, served.adapter == id_)
+        )
+        if names := sorted(row.name for row in users):
+            raise AdapterInUse(
+                f"{id_!r} is served by {', '.join(names)}; bind another adapter there first."
+            )
+        if version.state == "registered":
+            await _set(change, id_, state="retired")
+            await change.record("adapter.retired", Subject.ADAPTERS, id_)
+
+
+async def want(change: Change, id_: str, *, seconds: float) -> None:
+    """Let replicas load a version before others, for a while."""
+    await _set(change, id_, wanted_until=int(change.now + seconds) + 1)
+    change.touched.add(Subject.ADAPTERS)
+
+
+async def find(connection: AsyncConnection, tenant: str, id_: str) -> AdapterVersion:
+    """Read one version of a tenant, retired ones included.
+
+    Raises:
+        AdapterNotFound: when the tenant has none of that id.
+    """
+    version = await _row(connection, tenant, id_)
+    if version is None:
+        raise AdapterNotFound(f"There is no adapter version {id_!r}; register it first.")
+    return version
+
+
+async def listed(
+    registry: Registry, tenant: str, page: Page
+) -> tuple[Sequence[AdapterVersion], bool]:
+    """Read a tenant's versions, newest first, and whether there are more."""
+    table = tables.adapters
+    statement = select(table).where(table.c.tenant == tenant)
+    async with registry.database.read() as connection:
+        order = (table.c.created_at, table.c.id)
+        rows, more = await page_of(connection, statement, page, order=order, id_=table.c.id)
+    return [adapter_of(row) for row in rows], more
+
+
+def with_replicas(version: AdapterVersion, snapshot: Snapshot) -> AdapterVersion:
+    """Add what each live replica last said of a version."""
+    said = {
+        replica.replica: replica.adapters[version.id]
+        for replica in snapshot.replicas
+        if replica.live and version.id in replica.adapters
+    }
+    return version.model_copy(update={"replicas": said})
+
+
+async def _row(connection: AsyncConnection, tenant: str, id_: str) -> AdapterVersion | None:
+    table = tables.adapters
+    rows = await connection.execute(
+        select(table).where(table.c.tenant == tenant, table.c.id == id_)
+    )
+    row = rows.one_or_none()
+    return None if row is None else adapter_of(row)
+
+
+async def _insert(change: Change, candidate: Candidate) -> None:
+    await change.connection.execute(
+        insert(tables.adapters).values(
+            tenant=change.actor.tenant,
+            id=candidate.id,
+            name=candidate.manifest.name,
+            content_hash=candidate.content_hash,
+            rank=candidate.shape.rank,
+            target_modules=list(candidate.shape.target_modules),
+            bytes=candidate.bytes,
+            state="registered",
+            created_at=change.second,
+            created_by=change.actor.key_id,
+            wanted_until=change.second,
+            manifest=candidate.manifest.model_dump(mode="json"),
+        )
+    )
+    detail = {"content_hash": candidate.content_hash, "bytes": candidate.bytes}
+    await change.record("adapter.registered", Subject.ADAPTERS, candidate.id, detail)
+
+
+async def _set(change: Change, id_: str, **values: str | int) -> None:
+    table = tables.adapters
+    await change.connection.execute(
+        update(table)
+        .where(table.c.tenant == change.actor.tenant, table.c.id == id_)
+        .values(**values)
+    )

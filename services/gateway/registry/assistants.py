@@ -1,0 +1,189 @@
+"""Assistants and their releases: what an assistant serves changes in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.errors import Conflict, NotFound
+from services.contracts.assistants import Assistant, AssistantWrite, Release
+from services.domain.rendering import profile_hash
+from services.gateway.registry import tables
+from services.gateway.registry.changes import Actor, Change, Registry, Subject
+from services.gateway.registry.paging import Page, page_of
+from services.gateway.registry.rows import assistant_of, release_of, with_stable_release
+
+Expected = int | Literal["any"] | None
+"""The version that a caller has seen: a number, any that exists, or unsaid."""
+
+
+class AssistantNotFound(NotFound):
+    """The tenant has no such assistant."""
+
+    code = "assistant_not_found"
+
+
+class AssistantChanged(Conflict):
+    """Somebody else changed the assistant in between."""
+
+    code = "assistant_changed"
+
+
+async def bind(
+    change: Change,
+    name: str,
+    write: AssistantWrite,
+    *,
+    expected: Expected,
+    prompt_mismatch: bool,
+) -> Assistant:
+    """Let an assistant serve a bundle: the present release when it is that, else a new one.
+
+    Raises:
+        AssistantChanged: when the assistant is not at the expected version.
+    """
+    current = await lookup(change.connection, change.actor.tenant, name)
+    check_version(name, current, expected)
+    number = current.stable.number if current else 0
+    if current is None or not _serves(current.stable, write, prompt_mismatch=prompt_mismatch):
+        number = await _release(change, name, write, prompt_mismatch=prompt_mismatch)
+    elif current.description == write.description:
+        return current
+    await _point(change, name, stable=number, description=write.description)
+    detail = {
+        "release": f"{name}/{number}",
+        "before": current.stable.id if current else None,
+        "adapter": write.adapter,
+        "evidence": "waived",
+        "prompt_mismatch": prompt_mismatch,
+    }
+    await change.record("assistant.bound", Subject.ASSISTANTS, name, detail)
+    return await find(change.connection, change.actor.tenant, name)
+
+
+async def delete(registry: Registry, actor: Actor, name: str, *, expected: Expected) -> None:
+    """Take an assistant out of service; its releases stay on record."""
+    async with registry.change(actor) as change:
+        current = await find(change.connection, actor.tenant, name)
+        check_version(name, current, expected)
+        await _point(change, name, stable=None, description="")
+        detail = {"before": current.stable.id}
+        await change.record("assistant.deleted", Subject.ASSISTANTS, name, detail)
+
+
+def check_version(name: str, current: Assistant | None, expected: Expected) -> None:
+    """Refuse a change to a version that the caller has not seen.
+
+    Raises:
+        AssistantChanged: when there is another version, or none.
+    """
+    if expected is None or (current is not None and expected in ("any", current.version)):
+        return
+    found = f"is at version {current.version}" if current else "does not exist"
+    raise AssistantChanged(
+        f"The assistant {name!r} {found}; read it again and send its version as If-Match.",
+        param="If-Match",
+    )
+
+
+async def lookup(connection: AsyncConnection, tenant: str, name: str) -> Assistant | None:
+    """Read one assistant of a tenant; None when the tenant has none of that name."""
+    table = tables.assistants.c
+    rows = await connection.execute(
+        with_stable_release().where(table.tenant == tenant, table.name == name)
+    )
+    row = rows.one_or_none()
+    return None if row is None else assistant_of(row)
+
+
+async def find(connection: AsyncConnection, tenant: str, name: str) -> Assistant:
+    """Read one assistant of a tenant.
+
+    Raises:
+        AssistantNotFound: when the tenant has none of that name.
+    """
+    current = await lookup(connection, tenant, name)
+    if current is None:
+        raise AssistantNotFound(f"There is no assistant {name!r}.")
+    return current
+
+
+async def listed(registry: Registry, tenant: str, page: Page) -> tuple[Sequence[Assistant], bool]:
+    """Read a tenant's assistants by name, and whether there are more."""
+    names = tables.assistants.c
+    statement = with_stable_release().where(names.tenant == tenant)
+    async with registry.database.read() as connection:
+        rows, more = await page_of(
+            connection, statement, page, order=(names.name,), id_=names.name, ascending=True
+        )
+    return [assistant_of(row) for row in rows], more
+
+
+async def releases(
+    registry: Registry, tenant: str, name: str, page: Page
+) -> tuple[Sequence[Release], bool]:
+    """Read an assistant's releases, newest first, and whether there are more."""
+    table = tables.releases
+    statement = select(table).where(table.c.tenant == tenant, table.c.assistant == name)
+    number = Page(page.limit, page.after.removeprefix(f"{name}/") if page.after else None)
+    async with registry.database.read() as connection:
+        rows, more = await page_of(
+            connection, statement, number, order=(table.c.number,), id_=table.c.number
+        )
+        if not rows and page.after is None:
+            raise AssistantNotFound(f"There is no assistant {name!r}.")
+    return [release_of(row) for row in rows], more
+
+
+def _serves(release: Release, write: AssistantWrite, *, prompt_mismatch: bool) -> bool:
+    return (release.profile, release.retrieval, release.adapter, release.prompt_mismatch) == (
+        write.profile,
+        write.retrieval,
+        write.adapter,
+        prompt_mismatch,
+    )
+
+
+async def _release(
+    change: Change, name: str, write: AssistantWrite, *, prompt_mismatch: bool
+) -> int:
+    table = tables.releases
+    last = await change.connection.scalar(
+        select(func.max(table.c.number)).where(
+            table.c.tenant == change.actor.tenant, table.c.assistant == name
+        )
+    )
+    number = (last or 0) + 1
+    await change.connection.execute(
+        insert(table).values(
+            tenant=change.actor.tenant,
+            assistant=name,
+            number=number,
+            created_at=change.second,
+            created_by=change.actor.key_id,
+            profile=write.profile.model_dump(mode="json"),
+            profile_hash=profile_hash(write.profile),
+            retrieval=write.retrieval.model_dump(mode="json") if write.retrieval else None,
+            adapter=write.adapter,
+            evidence="waived",
+            prompt_mismatch=prompt_mismatch,
+        )
+    )
+    return number
+
+
+async def _point(change: Change, name: str, *, stable: int | None, description: str) -> None:
+    table, tenant = tables.assistants, change.actor.tenant
+    values = {"stable": stable, "description": description, "updated_at": change.second}
+    changed = await change.connection.execute(
+        update(table)
+        .where(table.c.tenant == tenant, table.c.name == name)
+        .values(**values, version=table.c.version + 1)
+    )
+    if changed.rowcount == 0:
+        await change.connection.execute(
+            insert(table).values(tenant=tenant, name=name, version=1, **values)
+        )

@@ -1,0 +1,105 @@
+"""Reading the parts of a snapshot from the registry."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.contracts.adapters import (
+    AdapterVersion,
+    Replica,
+    ReplicaAdapterState,
+    ReplicaReport,
+)
+from services.contracts.assistants import Assistant
+from services.contracts.keys import Scope
+from services.gateway.registry import tables
+from services.gateway.registry.rows import adapter_of, assistant_of, with_stable_release
+from services.gateway.registry.snapshot import Caller
+
+_REMEMBER_EXPIRED_SECONDS = 7 * 86_400
+"""An expired key is told from an unknown one for so long."""
+
+_SETTLED = (ReplicaAdapterState.PROVEN, ReplicaAdapterState.FAILED)
+
+
+async def callers(connection: AsyncConnection, now: float) -> dict[str, Caller]:
+    """Read who may call, by the hash of the key."""
+    keys, secrets = tables.keys.c, tables.key_secrets.c
+    rows = await connection.execute(
+        select(
+            secrets.hash,
+            secrets.expires_at.label("secret_expires_at"),
+            keys.id,
+            keys.tenant,
+            keys.scopes,
+            keys.groups,
+            keys.expires_at,
+        )
+        .join(tables.keys, keys.id == secrets.key_id)
+        .where(keys.revoked_at.is_(None))
+        .where(_unexpired(secrets.expires_at, now), _unexpired(keys.expires_at, now))
+    )
+    return {
+        row.hash: Caller(
+            key_id=row.id,
+            tenant=row.tenant,
+            scopes=frozenset(Scope(scope) for scope in row.scopes),
+            groups=tuple(row.groups),
+            expires_at=min(
+                (at for at in (row.expires_at, row.secret_expires_at) if at is not None),
+                default=None,
+            ),
+        )
+        for row in rows
+    }
+
+
+async def adapters(connection: AsyncConnection) -> dict[tuple[str, str], AdapterVersion]:
+    """Read the versions in use, those that are wanted longest first."""
+    table = tables.adapters
+    rows = await connection.execute(
+        select(table)
+        .where(table.c.state == "registered")
+        .order_by(table.c.wanted_until.desc(), table.c.created_at.desc(), table.c.id)
+    )
+    return {(row.tenant, row.id): adapter_of(row) for row in rows}
+
+
+async def assistants(connection: AsyncConnection) -> dict[tuple[str, str], Assistant]:
+    """Read every assistant with its stable release."""
+    rows = await connection.execute(with_stable_release())
+    return {(row.tenant, row.name): assistant_of(row) for row in rows}
+
+
+async def replicas(
+    connection: AsyncConnection, now: float, *, timeout_seconds: float, pinned: frozenset[str]
+) -> tuple[Replica, ...]:
+    """Read every replica and judge whether it is live and ready.
+
+    A ready replica is live, its engine is ready, and no pinned version is still on its way to it.
+    A pinned version that failed there does not count: one bad adapter takes no replica down, and
+    requests for it go to replicas that have proven it.
+    """
+    table = tables.replicas
+    rows = await connection.execute(select(table).order_by(table.c.replica))
+    judged = []
+    for row in rows:
+        report = ReplicaReport.model_validate(row.report)
+        live = now - row.last_heartbeat_at <= timeout_seconds
+        states = {id_: adapter.state for id_, adapter in report.adapters.items()}
+        settled = all(states.get(version) in _SETTLED for version in pinned)
+        judged.append(
+            Replica(
+                **dict(report),
+                last_heartbeat_at=row.last_heartbeat_at,
+                live=live,
+                ready=live and report.engine == "ready" and settled,
+                in_flight=0,
+            )
+        )
+    return tuple(judged)
+
+
+def _unexpired(column: ColumnElement[int | None], now: float) -> ColumnElement[bool]:
+    return or_(column.is_(None), column > now - _REMEMBER_EXPIRED_SECONDS)

@@ -1,0 +1,41 @@
+"""What the hot path needs of the registry: immutable, in memory, replaced whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from services.contracts.adapters import AdapterVersion, Replica
+from services.contracts.assistants import Assistant
+from services.contracts.keys import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking, as the key says."""
+
+    key_id: str
+    tenant: str
+    scopes: frozenset[Scope]
+    groups: tuple[str, ...]
+    expires_at: int | None
+
+    def may(self, scope: Scope) -> bool:
+        """Tell whether the key carries a scope."""
+        return scope in self.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The registry at one revision."""
+
+    revision: int = 0
+    callers: Mapping[str, Caller] = field(default_factory=dict)
+    """By the sha256 of the whole key; revoked keys are absent, expired ones carry their date."""
+    assistants: Mapping[tuple[str, str], Assistant] = field(default_factory=dict)
+    """By tenant and name."""
+    adapters: Mapping[tuple[str, str], AdapterVersion] = field(default_factory=dict)
+    """By tenant and version id; retired ones are absent."""
+    replicas: tuple[Replica, ...] = ()
+    """Every replica that has reported; `live` and `ready` were true at `taken_at`."""
+    taken_at: float = 0.0

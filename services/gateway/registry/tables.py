@@ -1,0 +1,241 @@
+"""The registry's tables; every row that belongs to somebody carries its tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Named,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    TypedColumns,
+)
+
+_ROW_ID = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+"""What Alembic compares with the database."""
+
+
+class _RevisionColumns(TypedColumns):
+    subject: Named[str] = Column(String(32), primary_key=True)
+    revision: Named[int] = Column(BigInteger)
+
+
+revisions = Table("registry_revision", metadata, _RevisionColumns)
+"""One counter for each subject of the snapshot; grows with every change to it."""
+
+
+class _KeyColumns(TypedColumns):
+    id: Named[str] = Column(String(32), primary_key=True)
+    tenant: Named[str] = Column(String(63), index=True)
+    name: Named[str] = Column(Text)
+    scopes: Named[Any] = Column(JSON, nullable=False)
+    groups: Named[Any] = Column(JSON, nullable=False)
+    created_at: Named[int] = Column(BigInteger)
+    expires_at: Named[int | None] = Column(BigInteger)
+    revoked_at: Named[int | None] = Column(BigInteger)
+    last_used_at: Named[int | None] = Column(BigInteger)
+
+
+keys = Table("keys", metadata, _KeyColumns)
+"""API keys without their secrets."""
+
+
+class _SecretColumns(TypedColumns):
+    hash: Named[str] = Column(String(64), primary_key=True)
+    key_id: Named[str] = Column(String(32), ForeignKey("keys.id"), index=True)
+    tenant: Named[str] = Column(String(63))
+    created_at: Named[int] = Column(BigInteger)
+    expires_at: Named[int | None] = Column(BigInteger)
+
+
+key_secrets = Table("key_secrets", metadata, _SecretColumns)
+"""The hashes under which a key is known; a rotated key has two for a while."""
+
+
+class _AdapterColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    id: Named[str] = Column(String(80))
+    name: Named[str] = Column(String(63))
+    content_hash: Named[str] = Column(String(64))
+    rank: Named[int] = Column(Integer)
+    target_modules: Named[Any] = Column(JSON, nullable=False)
+    bytes: Named[int] = Column(BigInteger)
+    state: Named[str] = Column(String(16))
+    created_at: Named[int] = Column(BigInteger)
+    created_by: Named[str] = Column(String(32))
+    wanted_until: Named[int] = Column(BigInteger)
+    manifest: Named[Any] = Column(JSON, nullable=False)
+
+
+adapters = Table(
+    "adapters",
+    metadata,
+    _AdapterColumns,
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "id"),
+)
+"""Adapter versions. `wanted_until` orders those that no assistant serves: latest stays loaded."""
+
+
+class _AssistantColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    name: Named[str] = Column(String(63))
+    description: Named[str] = Column(Text)
+    stable: Named[int | None] = Column(Integer)
+    updated_at: Named[int] = Column(BigInteger)
+    version: Named[int] = Column(Integer)
+
+
+assistants = Table(
+    "assistants", metadata, _AssistantColumns, PrimaryKeyConstraint("tenant", "name")
+)
+"""Assistants. `stable` is a release's number, or null when the assistant was deleted."""
+
+
+class _ReleaseColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    assistant: Named[str] = Column(String(63))
+    number: Named[int] = Column(Integer)
+    created_at: Named[int] = Column(BigInteger)
+    created_by: Named[str] = Column(String(32))
+    profile: Named[Any] = Column(JSON, nullable=False)
+    profile_hash: Named[str] = Column(String(12))
+    retrieval: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    adapter: Named[str | None] = Column(String(80))
+    evidence: Named[str] = Column(String(16))
+    prompt_mismatch: Named[bool]
+
+
+releases = Table(
+    "releases",
+    metadata,
+    _ReleaseColumns,
+    PrimaryKeyConstraint("tenant", "assistant", "number"),
+)
+"""Releases: written once, never changed, never deleted."""
+
+
+class _ReplicaColumns(TypedColumns):
+    replica: Named[str] = Column(String(63), primary_key=True)
+    report: Named[Any] = Column(JSON, nullable=False)
+    last_heartbeat_at: Named[float]
+
+
+replicas = Table("replicas", metadata, _ReplicaColumns)
+"""The last report of each replica; replicas belong to the installation, not to a tenant."""
+
+
+class _EventColumns(TypedColumns):
+    id: Named[int] = Column(_ROW_ID, primary_key=True, autoincrement=True)
+    tenant: Named[str] = Column(String(63))
+    at: Named[float]
+    actor: Named[str] = Column(String(32))
+    action: Named[str] = Column(String(64))
+    subject: Named[str] = Column(String(160))
+    reason: Named[str | None] = Column(Text)
+    detail: Named[Any] = Column(JSON, nullable=False)
+    request_id: Named[str] = Column(String(128))
+
+
+events = Table("events", metadata, _EventColumns, Index(None, "tenant", "id"))
+"""The audit log: who changed what, when and why."""
+
+
+class _IdempotencyColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    key: Named[str] = Column(String(255))
+    fingerprint: Named[str] = Column(String(64))
+    status: Named[int] = Column(Integer)
+    reply: Named[Any] = Column(JSON, nullable=False)
+    created_at: Named[int] = Column(BigInteger, index=True)
+
+
+idempotency = Table(
+    "idempotency", metadata, _IdempotencyColumns, PrimaryKeyConstraint("tenant", "key")
+)
+"""What was answered to a request that carried an `Idempotency-Key`; never holds a secret."""
+
+
+class _LedgerColumns(TypedColumns):
+    id: Named[str] = Column(String(32), primary_key=True)
+    at: Named[float]
+    tenant: Named[str] = Column(String(63))
+    key_id: Named[str] = Column(String(32))
+    request_id: Named[str] = Column(String(128))
+    assistant: Named[str | None] = Column(String(256))
+    release: Named[str | None] = Column(String(80))
+    arm: Named[str] = Column(String(16))
+    adapter: Named[str | None] = Column(String(80))
+    replica: Named[str | None] = Column(String(63))
+    status: Named[int] = Column(Integer)
+    outcome: Named[str | None] = Column(String(16))
+    error_code: Named[str | None] = Column(String(64))
+    prompt_tokens: Named[int] = Column(Integer)
+    cached_tokens: Named[int] = Column(Integer)
+    completion_tokens: Named[int] = Column(Integer)
+    cost_usd: Named[float]
+    admit_ms: Named[float]
+    retrieve_ms: Named[float]
+    compose_ms: Named[float]
+    first_token_ms: Named[float]
+    generate_ms: Named[float]
+    total_ms: Named[float]
+    passages: Named[int] = Column(Integer)
+    cited: Named[int] = Column(Integer)
+    invalid_citations: Named[int] = Column(Integer)
+    corpus_revision: Named[int | None] = Column(BigInteger)
+    streamed: Named[bool]
+    disconnected: Named[bool]
+    overridden: Named[bool]
+    caller_system: Named[bool]
+
+
+ledger = Table(
+    "ledger",
+    metadata,
+    _LedgerColumns,
+    Index(None, "tenant", "at"),
+    Index(None, "tenant", "release", "at"),
+)
+"""One row per answered request, without its text."""
+
+
+class _TrainingJobColumns(TypedColumns):
+    id: Named[str] = Column(String(32), primary_key=True)
+    tenant: Named[str] = Column(String(63))
+    status: Named[str] = Column(String(16), index=True)
+    spec: Named[Any] = Column(JSON, nullable=False)
+    created_at: Named[int] = Column(BigInteger)
+    created_by: Named[str] = Column(String(32))
+    finished_at: Named[int | None] = Column(BigInteger)
+    worker: Named[str | None] = Column(String(63))
+    lease_until: Named[float]
+    attempts: Named[int] = Column(Integer)
+    progress: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    adapter_version: Named[str | None] = Column(String(80))
+    error: Named[str | None] = Column(Text)
+    cancel_requested: Named[bool]
+
+
+training_jobs = Table(
+    "training_jobs", metadata, _TrainingJobColumns, Index(None, "tenant", "created_at")
+)
+"""Training jobs; a running one belongs to its worker until `lease_until`."""

@@ -1,0 +1,141 @@
+"""Everything that a gateway process owns, opened and closed in one place."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.http import Deadlines, Peer, open_session
+from services.gateway.adapters.intake import AdapterIntake
+from services.gateway.adapters.layout import AdapterLimits
+from services.gateway.answering import Answering
+from services.gateway.binding import Binding
+from services.gateway.chat_resources import open_answering
+from services.gateway.clients.retriever import Retriever
+from services.gateway.loops import Loop, running
+from services.gateway.registry import replicas
+from services.gateway.registry.bootstrap import register_bootstrap_keys
+from services.gateway.registry.changes import Registry
+from services.gateway.registry.database import open_database
+from services.gateway.registry.gauges import expose_registry
+from services.gateway.registry.keeper import SnapshotKeeper
+from services.gateway.registry.key_usage import KeyUsage
+from services.gateway.registry.schema import migrate
+from services.gateway.registry.snapshot import Snapshot
+from services.gateway.settings import Settings
+from services.gateway.training import TrainingDesk
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the gateway's requests and loops work with."""
+
+    registry: Registry
+    """The registry: changes go in here."""
+    key_usage: KeyUsage
+    """Collects when keys were used."""
+    retriever: Retriever
+    """The way to documents and passages."""
+    answering: Answering
+    """Answers chat requests."""
+    intake: AdapterIntake
+    """Takes adapters in."""
+    training: TrainingDesk
+    """Takes training jobs in and their adapters over."""
+    binding: Binding
+    """Changes what assistants serve."""
+    metrics: CollectorRegistry
+    """What `/metrics` shows."""
+    idempotency_ttl_seconds: int
+    """How long an `Idempotency-Key` is remembered."""
+    heartbeat_seconds: float
+    """How often a replica is told to report."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The registry in memory; take it once per request."""
+        return self.registry.keeper.current
+
+
+@contextlib.asynccontextmanager
+async def open_resources(
+    settings: Settings, metrics: CollectorRegistry
+) -> AsyncIterator[Resources]:
+    """Open what the gateway owns; the registry is up to date and in memory before this returns."""
+    async with contextlib.AsyncExitStack() as stack:
+        registry = await _open_registry(stack, settings)
+        key_usage = KeyUsage(registry.database)
+        stack.push_async_callback(key_usage.write)
+        expose_registry(registry.keeper, metrics)
+        # A chat request holds two connections at most: to the retriever, then to an engine.
+        session = await stack.enter_async_context(
+            open_session(connections=2 * settings.limits.max_in_flight)
+        )
+        retriever = _retriever(session, settings)
+        answering = await open_answering(stack, settings, registry, retriever, session, metrics)
+        intake = _intake(registry, settings)
+        resources = Resources(
+            registry=registry,
+            key_usage=key_usage,
+            retriever=retriever,
+            answering=answering,
+            intake=intake,
+            training=TrainingDesk(registry, intake.artifacts, intake, intake.staging),
+            binding=Binding(registry, settings.warm_timeout_seconds),
+            metrics=metrics,
+            idempotency_ttl_seconds=settings.idempotency_ttl_seconds,
+            heartbeat_seconds=settings.heartbeat_seconds,
+        )
+        tend = partial(replicas.tend, registry, forget_seconds=settings.replica_forget_seconds)
+        loops = (
+            Loop("snapshot", settings.snapshot_poll_seconds, registry.keeper.refresh),
+            Loop("replicas", settings.heartbeat_seconds, tend),
+            Loop("key_usage", settings.key_usage_seconds, key_usage.write),
+            Loop("ledger", settings.ledger_flush_seconds, answering.write_ledger),
+        )
+        await stack.enter_async_context(running(loops, metrics))
+        yield resources
+
+
+async def _open_registry(stack: contextlib.AsyncExitStack, settings: Settings) -> Registry:
+    database = await stack.enter_async_context(
+        open_database(settings.registry_url, connections=settings.database_connections)
+    )
+    await migrate(database)
+    keeper = SnapshotKeeper(database, replica_timeout_seconds=settings.replica_timeout_seconds)
+    registry = Registry(database, keeper)
+    if settings.bootstrap_keys_dir is not None:
+        await register_bootstrap_keys(registry, settings.bootstrap_keys_dir)
+    await keeper.refresh()
+    return registry
+
+
+def _intake(registry: Registry, settings: Settings) -> AdapterIntake:
+    return AdapterIntake(
+        registry,
+        ArtifactStore(settings.artifact_store_url),
+        staging=settings.data_dir / "staging",
+        limits=AdapterLimits(settings.max_adapter_bytes, settings.max_adapter_files),
+        import_dirs=settings.adapter_import_dirs,
+    )
+
+
+def _retriever(session: aiohttp.ClientSession, settings: Settings) -> Retriever:
+    def peer(seconds: float) -> Peer:
+        return Peer(
+            "retriever",
+            settings.retriever_url.rstrip("/"),
+            session,
+            settings.retriever_api_key.get_secret_value(),
+            Deadlines(read=seconds, total=seconds),
+        )
+
+    return Retriever(
+        peer(settings.retriever_timeout_seconds), peer(settings.upload_timeout_seconds)
+    )

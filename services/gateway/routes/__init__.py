@@ -1,0 +1,1 @@
+"""The gateway's HTTP surface; handlers are short and call the work."""

@@ -1,0 +1,142 @@
+"""The gateway's settings, read from `INKSTONE_GATEWAY_*`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from services.chassis.serving import Listening
+from services.chassis.settings import ServiceSettings, SettingsGroup, settings_config
+
+_MIB = 1024 * 1024
+
+
+class TokenPrices(SettingsGroup):
+    """US dollars per million tokens; zero for hardware that is already paid for."""
+
+    prompt: float = Field(default=0.0, ge=0)
+    """Of prompt tokens that the engine had to read."""
+    cached: float = Field(default=0.0, ge=0)
+    """Of prompt tokens that the engine found in its prefix cache."""
+    completion: float = Field(default=0.0, ge=0)
+    """Of generated tokens."""
+
+
+class ChatLimits(SettingsGroup):
+    """Bounds of the chat endpoint."""
+
+    max_in_flight: int = Field(default=256, ge=1)
+    """Requests that one gateway process answers at once; the next one is told to come back."""
+    max_in_flight_per_key: int = Field(default=64, ge=1)
+    """Requests that one key may have running on one gateway process."""
+    max_messages: int = Field(default=512, ge=1)
+    """Turns of one conversation."""
+    search_characters: int = Field(default=2000, ge=64, le=8192)
+    """How much of a long question, from its end, is searched for."""
+    answer_reserve_tokens: int = Field(default=256, ge=1)
+    """Tokens that passages and earlier turns leave to an answer that may be so long."""
+    ledger_rows: int = Field(default=20_000, ge=1)
+    """Ledger rows that may wait for the registry before new ones are dropped and counted."""
+    metric_label_values: int = Field(default=200, ge=1)
+    """Assistants, and releases, that get metric series of their own; the rest share `other`."""
+
+
+class EngineCalls(SettingsGroup):
+    """How long an engine may take, and how often a request is tried."""
+
+    connect_timeout_seconds: float = Field(default=2.0, gt=0)
+    """Until the engine accepts the connection."""
+    first_token_timeout_seconds: float = Field(default=60.0, gt=0)
+    """Until the first token of a streamed answer."""
+    inter_token_timeout_seconds: float = Field(default=30.0, gt=0)
+    """Between two tokens of a streamed answer."""
+    total_timeout_seconds: float = Field(default=600.0, gt=0)
+    """Until the end of the answer, an app that reads slowly included."""
+    attempts: int = Field(default=2, ge=1)
+    """How often a request is sent to an engine, as long as nothing has reached the app."""
+
+
+class Settings(ServiceSettings):
+    """Everything that a gateway process can be told."""
+
+    model_config = settings_config("INKSTONE_GATEWAY_")
+
+    listening: Listening = Listening()
+    """Where the gateway listens."""
+    data_dir: Path
+    """The folder for the embedded registry, the local artifact store and uploads under way."""
+
+    database_url: SecretStr | None = None
+    """The registry: `postgresql://user:password@host/name`, or SQLite in `data_dir` when unset."""
+    database_connections: int = Field(default=5, ge=2)
+    """Connections to the registry that this process keeps."""
+    snapshot_poll_seconds: float = Field(default=0.2, gt=0)
+    """How often the gateway looks for changes that another gateway made."""
+    bootstrap_keys_dir: Path | None = None
+    """A folder of `admin.key`, `app.key`, `agent.key`, `tuner.key`, registered at start."""
+    key_usage_seconds: float = Field(default=10.0, gt=0)
+    """How often the times of last use of keys are written."""
+    idempotency_ttl_seconds: int = Field(default=86_400, ge=60)
+    """How long an `Idempotency-Key` is remembered."""
+
+    retriever_url: str = "http://127.0.0.1:8001"
+    """The retriever's base URL."""
+    retriever_api_key: SecretStr
+    """The key that the retriever expects."""
+    retriever_timeout_seconds: float = Field(default=60.0, gt=0)
+    """How long a search or a document write may take."""
+    max_upload_bytes: int = Field(default=128 * _MIB, ge=1024)
+    """The largest bulk upload of files in one request."""
+    upload_timeout_seconds: float = Field(default=900.0, gt=0)
+    """How long a bulk upload may take, indexing included."""
+
+    search_timeout_seconds: float = Field(default=10.0, gt=0)
+    """How long a chat request waits for its passages."""
+
+    engine_api_key: SecretStr | None = None
+    """The key that the engines expect."""
+    engine: EngineCalls = EngineCalls()
+    """Patience with the engines."""
+    tokenizer_dir: Path | None = None
+    """The base's folder, whose `tokenizer.json` counts prompts; unset, lengths are estimated."""
+    limits: ChatLimits = ChatLimits()
+    """Bounds of the chat endpoint."""
+    ledger_flush_seconds: float = Field(default=0.5, gt=0)
+    """How often ledger rows are written."""
+
+    artifacts_url: str | None = None
+    """Where adapters are kept, as an fsspec URL; `artifacts` in `data_dir` when unset."""
+    max_adapter_bytes: int = Field(default=512 * _MIB, ge=1024)
+    """The largest adapter, packed and unpacked."""
+    max_adapter_files: int = Field(default=1000, ge=3)
+    """The most files that an uploaded archive may hold."""
+    adapter_import_dirs: tuple[Path, ...] = ()
+    """Folders from which an operator may register adapters by path; none by default."""
+
+    max_training_bytes: int = Field(default=256 * _MIB, ge=1024)
+    """The largest file of training rows."""
+
+    heartbeat_seconds: float = Field(default=1.0, gt=0)
+    """How often a replica is told to report."""
+    replica_timeout_seconds: float = Field(default=5.0, gt=0)
+    """A replica that has been silent for longer gets no requests."""
+    replica_forget_seconds: float = Field(default=3600.0, gt=0)
+    """A replica that has been silent for longer is no longer listed."""
+    warm_timeout_seconds: float = Field(default=120.0, gt=0)
+    """How long binding an adapter waits for every live replica to prove it."""
+
+    prices: TokenPrices = TokenPrices()
+    """What tokens cost."""
+
+    @property
+    def registry_url(self) -> str:
+        """The registry's URL, defaults resolved."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.data_dir / 'gateway.sqlite3'}"
+
+    @property
+    def artifact_store_url(self) -> str:
+        """The artifact store's URL, defaults resolved."""
+        return self.artifacts_url or (self.data_dir.absolute() / "artifacts").as_uri()

@@ -1,0 +1,84 @@
+"""Training jobs as the gateway sees them: rows in, an adapter version out."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.errors import InvalidRequest
+from services.contracts.jobs import ROWS_FILE, JobResult, TrainingJob, TrainingSpec
+from services.gateway.adapters.examination import Labels
+from services.gateway.adapters.importing import copy_adapter
+from services.gateway.adapters.intake import AdapterIntake
+from services.gateway.registry import training_jobs
+from services.gateway.registry.changes import Actor, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingDesk:
+    """Takes training jobs in and their adapters over."""
+
+    registry: Registry
+    artifacts: ArtifactStore
+    intake: AdapterIntake
+    staging: Path
+    """Where rows and adapters lie while they are moved."""
+
+    async def queue(self, actor: Actor, spec: TrainingSpec, rows: BinaryIO) -> TrainingJob:
+        """Store the rows and queue the job.
+
+        Raises:
+            InvalidRequest: `training_rows_empty` when the file holds nothing.
+        """
+        job_id = training_jobs.new_job_id()
+        with self._folder() as folder:
+            size = await asyncio.to_thread(_write, rows, Path(folder) / ROWS_FILE)
+            if size == 0:
+                raise InvalidRequest(
+                    "The file holds no rows; write one JSON object a line with `prompt` and "
+                    "`completion`.",
+                    code="training_rows_empty",
+                    param="file",
+                )
+            await self.artifacts.put_folder(training_jobs.input_folder(job_id), Path(folder))
+        return await training_jobs.queue(self.registry, actor, job_id, spec)
+
+    async def finish(self, actor: Actor, job_id: str, result: JobResult) -> None:
+        """Write how a job ended; an adapter that it made is examined like any other.
+
+        Raises:
+            Conflict: when the job is not the worker's any more.
+        """
+        job = await training_jobs.held_by(self.registry, job_id, result.worker)
+        version = None
+        if result.status == "succeeded":
+            version = await self._take_over(job)
+        await training_jobs.finish(self.registry, actor, job_id, result, version)
+
+    async def _take_over(self, job: TrainingJob) -> str:
+        with self._folder() as folder:
+            made = Path(folder) / "adapter"
+            await self.artifacts.fetch_folder(training_jobs.output_folder(job), made)
+            owner = Actor(job.tenant, job.created_by, f"made by {job.id}")
+            labels = Labels(job.spec.adapter, job.spec.description or None)
+
+            def fill(target: Path) -> None:
+                copy_adapter(str(made), target, roots=[made], limits=self.intake.limits)
+
+            version, _ = await self.intake.register(owner, fill, labels, None)
+        return version.id
+
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        self.staging.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=self.staging)
+
+
+def _write(source: BinaryIO, target: Path) -> int:
+    with target.open("wb") as file:
+        shutil.copyfileobj(source, file)
+        return file.tell()

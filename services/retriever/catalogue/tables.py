@@ -1,0 +1,174 @@
+"""The catalogue's tables and the database that holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+    select,
+)
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+BUSY_SECONDS = 10
+"""How long a statement waits for another process's transaction."""
+
+metadata = MetaData()
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("corpus_revision", Integer, nullable=False),
+)
+"""How often each tenant's documents have changed."""
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("fingerprint", String, nullable=False),
+    Column("created_at", Integer, nullable=False),
+)
+"""Collections, each with the embedding model that its vectors come from."""
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("collection", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("revision", Integer, nullable=False, unique=True),
+    Column("title", String, nullable=False),
+    Column("uri", String, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("allowed_groups", JSON, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Column("chunks", Integer, nullable=False),
+    Column("characters", Integer, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("updated_at", Integer, nullable=False),
+)
+"""Documents as searches see them; `revision` names the chunks that are live."""
+
+writes = Table(
+    "writes",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=True),
+    Column("tenant", String, nullable=False),
+    Column("collection", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("title", String, nullable=False),
+    Column("uri", String, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("allowed_groups", JSON, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("written_at", Integer, nullable=False),
+    UniqueConstraint("tenant", "collection", "id"),
+    sqlite_autoincrement=True,
+)
+"""Revisions whose chunks are being made; one that outlives its process is done again."""
+
+texts = Table(
+    "texts",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("pages", JSON, nullable=False),
+)
+"""The text of every live revision and of every write under way."""
+
+leftovers = Table(
+    "leftovers",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("fingerprint", String, nullable=False),
+)
+"""Revisions that nobody sees any more and whose chunks are still to be removed."""
+
+Index("leftovers_by_fingerprint", leftovers.c.fingerprint)
+
+
+installations = Table(
+    "installations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False),
+)
+"""One row: the random name of this catalogue, so that two never share a server's collection."""
+
+
+class Database:
+    """An open catalogue database: many readers, one writer at a time."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._reading = engine
+        self._writing = engine.execution_options(begin="IMMEDIATE")
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Read from one consistent state."""
+        async with self._reading.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Change all or nothing; on disk when the context ends."""
+        async with self._writing.begin() as connection:
+            yield connection
+
+    async def installation(self) -> str:
+        """Read the name that this catalogue gave itself when it was made."""
+        async with self.write() as connection:
+            named = insert(installations).values(id=1, name=secrets.token_hex(4))
+            await connection.execute(named.on_conflict_do_nothing())
+            name: str = (await connection.scalars(select(installations.c.name))).one()
+            return name
+
+
+@contextlib.asynccontextmanager
+async def open_database(path: Path) -> AsyncIterator[Database]:
+    """Open the SQLite catalogue, creating what is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_SECONDS}
+    )
+    event.listen(engine.sync_engine, "connect", _configure)
+    event.listen(engine.sync_engine, "begin", _begin)
+    try:
+        database = Database(engine)
+        async with database.write() as connection:
+            await connection.run_sync(metadata.create_all)
+        yield database
+    finally:
+        await engine.dispose()
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    """Take transactions into our own hands and make commits survive a power cut."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-16384"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Any) -> None:
+    mode = connection.get_execution_options().get("begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")

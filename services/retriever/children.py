@@ -1,0 +1,162 @@
+"""Calls to a child process of our own over a socket, and the loop that answers them inside it.
+
+The child does work that would hold this process's interpreter lock or that may crash: it owns the
+embedded index, it parses strangers' files. It ends when its parent does, whatever killed that,
+because the socket then closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import pickle
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+_LENGTH = struct.Struct(">Q")
+_STOP_GRACE_SECONDS = 10.0
+_SECRETS_PREFIX = "INKSTONE_"
+
+
+class ChildDied(Exception):
+    """The child ended before it answered."""
+
+
+class ChildFailed(Exception):
+    """The child answered with an exception; the text is its type and message."""
+
+
+class Child:
+    """A running child process; calls may overlap and are answered in order."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._numbers = itertools.count()
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self.died = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    async def call(self, name: str, *arguments: Any) -> Any:
+        """Call a function of the child.
+
+        Raises:
+            ChildDied: the child ended first.
+            ChildFailed: the function raised.
+        """
+        if self.died.is_set():
+            raise ChildDied("the child has ended")
+        number = next(self._numbers)
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            self._writer.write(_frame((number, name, arguments)))
+            with contextlib.suppress(ConnectionError):
+                await self._writer.drain()
+            return await future
+        finally:
+            self._waiting.pop(number, None)
+
+    async def read_answers(self) -> None:
+        """Hand answers to their callers until the child ends; then fail the calls still open."""
+        try:
+            while True:
+                (size,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+                number, succeeded, value = pickle.loads(  # noqa: S301 - our own child
+                    await self._reader.readexactly(size)
+                )
+                future = self._waiting.get(number)
+                if future is None or future.done():
+                    continue
+                if succeeded:
+                    future.set_result(value)
+                else:
+                    future.set_exception(ChildFailed(value))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.died.set()
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(ChildDied("the child ended before it answered"))
+
+    def kill(self) -> None:
+        """End the child at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def stop(self) -> None:
+        """Close the socket, which ends the child after the call it is in; kill it if it lingers."""
+        self._writer.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), _STOP_GRACE_SECONDS)
+        except TimeoutError:
+            self.kill()
+            await self._process.wait()
+
+
+@contextlib.asynccontextmanager
+async def start_child(module: str, *arguments: str) -> AsyncIterator[Child]:
+    """Start `python -m <module> <socket> <arguments>` and stop it at the end.
+
+    The child inherits no setting of Inkstone, so no secret, and no terminal signal.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            module,
+            str(theirs.fileno()),
+            *arguments,
+            pass_fds=(theirs.fileno(),),
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+            env={k: v for k, v in os.environ.items() if not k.startswith(_SECRETS_PREFIX)},
+        )
+    reader, writer = await asyncio.open_unix_connection(sock=ours)
+    child = Child(process, reader, writer)
+    answers = asyncio.ensure_future(child.read_answers())
+    try:
+        yield child
+    finally:
+        await child.stop()
+        await answers
+
+
+def answer_parent(descriptor: int, functions: Mapping[str, Callable[..., Any]]) -> None:
+    """Answer the parent's calls, one after the other, until it goes away."""
+    with socket.socket(fileno=descriptor) as connection, connection.makefile("rb") as incoming:
+        while header := incoming.read(_LENGTH.size):
+            (size,) = _LENGTH.unpack(header)
+            number, name, arguments = pickle.loads(  # noqa: S301 - our own parent
+                incoming.read(size)
+            )
+            try:
+                answer = (number, True, functions[name](*arguments))
+            except Exception as error:  # noqa: BLE001 - the engine raises plain Exception
+                answer = (number, False, f"{type(error).__name__}: {error}")
+            try:
+                connection.sendall(_frame(answer))
+            except BrokenPipeError:
+                return
+
+
+def _frame(message: object) -> bytes:
+    payload = pickle.dumps(message, protocol=5)
+    return _LENGTH.pack(len(payload)) + payload

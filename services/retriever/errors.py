@@ -1,0 +1,105 @@
+"""What the retriever refuses, and why.
+
+InvalidRequest
+├── TenantMissing         tenant_missing          the gateway's header is absent
+├── FilterInvalid         filter_invalid          a comparison that no metadata can satisfy
+└── FilterTooLarge        filter_too_large
+NotFound
+├── CollectionNotFound    collection_not_found
+└── DocumentNotFound      document_not_found
+Conflict
+└── EmbeddingMismatch     embedding_mismatch      the collection was built with another model
+PayloadTooLarge
+├── DocumentTooLarge      document_too_large
+└── EmbeddingTooLarge     embedding_input_too_large
+Overloaded
+└── WritesFull            ingestion_full
+Unprocessable
+└── DocumentEmpty         document_empty
+Unavailable
+└── IndexUnavailable      index_unavailable
+"""
+
+from __future__ import annotations
+
+from services.chassis.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    PayloadTooLarge,
+    Unavailable,
+    Unprocessable,
+)
+
+
+class TenantMissing(InvalidRequest):
+    """A request that does not say whose documents it is about."""
+
+    code = "tenant_missing"
+
+
+class FilterInvalid(InvalidRequest):
+    """A metadata filter that compares what cannot be compared."""
+
+    code = "filter_invalid"
+
+
+class FilterTooLarge(InvalidRequest):
+    """A metadata filter with more tests than allowed."""
+
+    code = "filter_too_large"
+
+
+class FilesMissing(InvalidRequest):
+    """An upload without a file."""
+
+    code = "files_missing"
+
+
+class CollectionNotFound(NotFound):
+    """The tenant has no such collection."""
+
+    code = "collection_not_found"
+
+
+class DocumentNotFound(NotFound):
+    """The collection has no such document."""
+
+    code = "document_not_found"
+
+
+class EmbeddingMismatch(Conflict):
+    """The collection's vectors come from another embedding model."""
+
+    code = "embedding_mismatch"
+
+
+class DocumentTooLarge(PayloadTooLarge):
+    """A document that is longer than allowed."""
+
+    code = "document_too_large"
+
+
+class EmbeddingTooLarge(PayloadTooLarge):
+    """More text to embed than one request may bring."""
+
+    code = "embedding_input_too_large"
+
+
+class WritesFull(Overloaded):
+    """Too many writes wait already."""
+
+    code = "ingestion_full"
+
+
+class DocumentEmpty(Unprocessable):
+    """A document without a single character that could be searched."""
+
+    code = "document_empty"
+
+
+class IndexUnavailable(Unavailable):
+    """The index cannot answer now."""
+
+    code = "index_unavailable"

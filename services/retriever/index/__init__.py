@@ -1,0 +1,1 @@
+"""The vector index: one port, two engines behind it."""

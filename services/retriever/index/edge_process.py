@@ -1,0 +1,227 @@
+"""The child process that owns the embedded Qdrant core, because each of its calls holds the
+interpreter lock; run as `python -m services.retriever.index.edge_process SOCKET DIRECTORY SIZE`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as qdrant
+
+from services.retriever.children import answer_parent
+from services.retriever.fusion import Scored, rank
+from services.retriever.index.payloads import DENSE, KEYWORDS, LEXICAL, payload_of
+from services.retriever.index.port import (
+    CONTENT,
+    REVISION,
+    SCOPE,
+    AllOf,
+    AnyOf,
+    ChunkPoint,
+    Condition,
+    Hit,
+    IndexQuery,
+    InRange,
+    NoneOf,
+    OneOf,
+)
+
+_LOCK_PATIENCE_SECONDS = 20.0
+
+
+class Shard:
+    """One shard on disk: every chunk that was embedded with one model."""
+
+    def __init__(self, directory: Path, dimensions: int) -> None:
+        self._shard = _open(directory, dimensions)
+
+    def upsert(self, points: Sequence[ChunkPoint]) -> None:
+        """Store points, all or none of them."""
+        self._shard.update(
+            qdrant.UpdateOperation.upsert_points(
+                [
+                    qdrant.Point(
+                        point.id,
+                        {
+                            DENSE: list(point.dense),
+                            LEXICAL: qdrant.SparseVector(
+                                list(point.lexical.indices), list(point.lexical.values)
+                            ),
+                        },
+                        payload_of(point),
+                    )
+                    for point in points
+                ]
+            )
+        )
+
+    def delete(self, where: Condition) -> None:
+        """Remove the points that match."""
+        self._shard.update(qdrant.UpdateOperation.delete_points_by_filter(_filter(where)))
+
+    def count(self, where: Condition | None) -> int:
+        """Count the points that match, or all."""
+        flt = None if where is None else _filter(where)
+        return int(self._shard.count(qdrant.CountRequest(exact=True, filter=flt)))
+
+    def revisions(self) -> dict[int, int]:
+        """Count the points of every revision."""
+        everything = max(self.count(None), 1)
+        facet = qdrant.FacetRequest(key=REVISION, limit=everything, exact=True)
+        return {int(hit.value): int(hit.count) for hit in self._shard.facet(facet).hits}
+
+    def flush(self) -> None:
+        """Bring everything to disk."""
+        self._shard.flush()
+
+    def close(self) -> None:
+        """Flush and give the lock back."""
+        self._shard.flush()
+        self._shard.close()
+
+    def search(self, query: IndexQuery) -> list[Hit]:
+        """Find the best points, best first."""
+        where = _filter(query.where)
+        dense = self._by_meaning(query, where, query.prefetch) if query.by_meaning else []
+        lexical = self._by_words(query, where) if query.by_words else []
+        similarities = dict(dense)
+        unknown = [point for point, _ in lexical if point not in similarities]
+        if unknown:
+            only = qdrant.Filter(must=[where, qdrant.HasIdCondition(set(unknown))])
+            similarities.update(self._by_meaning(query, only, len(unknown)))
+        ranked = rank(
+            dense,
+            lexical,
+            similarities,
+            weights=query.weights,
+            min_similarity=query.min_similarity,
+            limit=query.limit,
+        )
+        if not ranked:
+            return []
+        records = self._shard.retrieve(
+            [found.id for found in ranked], with_payload=True, with_vector=False
+        )
+        payloads = {str(record.id): record.payload or {} for record in records}
+        return [
+            Hit(
+                found.id,
+                found.score,
+                found.similarity,
+                payloads[found.id][REVISION],
+                payloads[found.id][CONTENT],
+            )
+            for found in ranked
+        ]
+
+    def _by_meaning(self, query: IndexQuery, where: qdrant.Filter, limit: int) -> list[Scored]:
+        return self._nearest(
+            qdrant.QueryRequest(
+                limit=limit,
+                query=qdrant.Query.Nearest(list(query.dense), using=DENSE),
+                filter=where,
+                params=qdrant.SearchParams(exact=True),
+                with_payload=False,
+            )
+        )
+
+    def _by_words(self, query: IndexQuery, where: qdrant.Filter) -> list[Scored]:
+        if not query.lexical.indices:
+            return []
+        words = qdrant.SparseVector(list(query.lexical.indices), list(query.lexical.values))
+        corpus = qdrant.IdfParams(corpus=_filter(query.corpus))
+        return self._nearest(
+            qdrant.QueryRequest(
+                limit=query.prefetch,
+                query=qdrant.Query.Nearest(words, using=LEXICAL),
+                filter=where,
+                params=qdrant.SearchParams(idf=corpus),
+                with_payload=False,
+            )
+        )
+
+    def _nearest(self, request: qdrant.QueryRequest) -> list[Scored]:
+        found = [(str(point.id), point.score) for point in self._shard.query(request)]
+        return sorted(found, key=lambda scored: (-scored[1], scored[0]))
+
+
+def _open(directory: Path, dimensions: int) -> qdrant.EdgeShard:
+    """Open the shard, waiting for a former owner that is still letting go of its lock."""
+    deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
+    while True:
+        try:
+            return _load(directory) if any(directory.iterdir()) else _create(directory, dimensions)
+        except Exception as error:
+            if "WouldBlock" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _load(directory: Path) -> qdrant.EdgeShard:
+    return qdrant.EdgeShard.load(str(directory))
+
+
+def _create(directory: Path, dimensions: int) -> qdrant.EdgeShard:
+    shard = qdrant.EdgeShard.create(
+        str(directory),
+        qdrant.EdgeConfig(
+            vectors={
+                DENSE: qdrant.EdgeVectorParams(size=dimensions, distance=qdrant.Distance.Cosine)
+            },
+            sparse_vectors={LEXICAL: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
+            hnsw_config=qdrant.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
+            wal_enabled=True,
+        ),
+    )
+    index_field = qdrant.UpdateOperation.create_field_index
+    shard.update(index_field(SCOPE, qdrant.KeywordIndexParams(is_tenant=True)))
+    shard.update(index_field(REVISION, qdrant.PayloadSchemaType.Integer))
+    for field in KEYWORDS:
+        shard.update(index_field(field, qdrant.PayloadSchemaType.Keyword))
+    shard.flush()
+    return shard
+
+
+def _filter(condition: Condition) -> qdrant.Filter:
+    match condition:
+        case AnyOf(field, values):
+            match_any = qdrant.MatchAny(list[Any](values))
+            return qdrant.Filter(must=[qdrant.FieldCondition(field, match=match_any)])
+        case InRange(field, gt, gte, lt, lte):
+            bounds = qdrant.RangeFloat(gt=gt, gte=gte, lt=lt, lte=lte)
+            return qdrant.Filter(must=[qdrant.FieldCondition(field, range=bounds)])
+        case AllOf(conditions):
+            return qdrant.Filter(must=[_filter(each) for each in conditions])
+        case OneOf(conditions):
+            return qdrant.Filter(should=[_filter(each) for each in conditions])
+        case NoneOf(conditions):
+            return qdrant.Filter(must_not=[_filter(each) for each in conditions])
+
+
+def main() -> None:
+    """Open the shard, say so, and answer until the parent goes away."""
+    descriptor, directory, dimensions = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    directory.mkdir(parents=True, exist_ok=True)
+    shard = Shard(directory, dimensions)
+    answer_parent(
+        descriptor,
+        {
+            "open": os.getpid,
+            "upsert": shard.upsert,
+            "delete": shard.delete,
+            "search": shard.search,
+            "count": shard.count,
+            "revisions": shard.revisions,
+            "flush": shard.flush,
+        },
+    )
+    shard.close()
+
+
+if __name__ == "__main__":
+    main()

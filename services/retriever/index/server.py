@@ -1,0 +1,246 @@
+"""A Qdrant server or cluster behind the index port, through qdrant-client.
+
+Imported only when a server is used: the library takes a second and 120 MB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import structlog
+from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.http.exceptions import ApiException
+
+from services.retriever.errors import IndexUnavailable
+from services.retriever.fusion import Scored, rank
+from services.retriever.index.payloads import DENSE, KEYWORDS, LEXICAL, payload_of
+from services.retriever.index.port import (
+    CONTENT,
+    REVISION,
+    SCOPE,
+    AllOf,
+    AnyOf,
+    ChunkPoint,
+    Condition,
+    Hit,
+    IndexQuery,
+    InRange,
+    NoneOf,
+    OneOf,
+)
+from services.retriever.metrics import Metrics
+
+CALL_SECONDS = 30
+"""How long the server may take to answer."""
+
+POINTS_A_CALL = 128
+"""Points in one request, well under the server's limit of 32 MB."""
+
+REVISIONS_A_PAGE = 1_000_000
+"""The most revisions that one count covers."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ServerIndex:
+    """One collection on a Qdrant server."""
+
+    def __init__(self, client: AsyncQdrantClient, collection: str, metrics: Metrics) -> None:
+        self._client = client
+        self._collection = collection
+        self._metrics = metrics
+        self._answered = True
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server answered the last call."""
+        return self._answered
+
+    async def prepare(self, dimensions: int) -> None:
+        """Create the collection and its payload indexes unless they are there."""
+        with self._translated("prepare"):
+            if not await self._client.collection_exists(self._collection):
+                await self._client.create_collection(
+                    self._collection,
+                    vectors_config={
+                        DENSE: models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
+                    },
+                    sparse_vectors_config={
+                        LEXICAL: models.SparseVectorParams(modifier=models.Modifier.IDF)
+                    },
+                )
+            tenant = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
+            await self._index_field(SCOPE, tenant)
+            await self._index_field(REVISION, models.PayloadSchemaType.INTEGER)
+            for field in KEYWORDS:
+                await self._index_field(field, models.PayloadSchemaType.KEYWORD)
+
+    async def upsert(self, points: Sequence[ChunkPoint]) -> None:
+        """Store points; the server has them on disk when this returns."""
+        with self._translated("upsert"):
+            for at in range(0, len(points), POINTS_A_CALL):
+                await self._client.upsert(
+                    self._collection,
+                    [
+                        models.PointStruct(
+                            id=point.id,
+                            vector={DENSE: list(point.dense), LEXICAL: self._sparse(point.lexical)},
+                            payload=payload_of(point),
+                        )
+                        for point in points[at : at + POINTS_A_CALL]
+                    ],
+                    wait=True,
+                )
+
+    async def delete(self, where: Condition) -> None:
+        """Remove the points that match."""
+        selector = models.FilterSelector(filter=self._filter(where))
+        with self._translated("delete"):
+            await self._client.delete(self._collection, selector, wait=True)
+
+    async def count(self, where: Condition | None = None) -> int:
+        """Count the points that match, or all."""
+        chosen = None if where is None else self._filter(where)
+        with self._translated("count"):
+            counted = await self._client.count(self._collection, chosen, exact=True)
+        return counted.count
+
+    async def revisions(self) -> dict[int, int]:
+        """Count the points of every revision."""
+        with self._translated("revisions"):
+            facet = await self._client.facet(
+                self._collection, REVISION, limit=REVISIONS_A_PAGE, exact=True
+            )
+        return {int(hit.value): hit.count for hit in facet.hits}
+
+    async def flush(self) -> None:
+        """Do nothing: the server writes its log before it answers."""
+
+    async def search(self, query: IndexQuery) -> list[Hit]:
+        """Find the best points, best first."""
+        with self._translated("search"):
+            return await self._search(query)
+
+    async def _search(self, query: IndexQuery) -> list[Hit]:
+        where = self._filter(query.where)
+        dense, lexical = await self._rankings(query, where)
+        similarities = dict(dense)
+        unknown = [point for point, _ in lexical if point not in similarities]
+        if unknown:
+            only = models.Filter(must=[where, models.HasIdCondition(has_id=[*unknown])])
+            request = self._by_meaning(query, only, len(unknown))
+            (found,) = await self._client.query_batch_points(self._collection, [request])
+            similarities.update(_scored(found.points))
+        ranked = rank(
+            dense,
+            lexical,
+            similarities,
+            weights=query.weights,
+            min_similarity=query.min_similarity,
+            limit=query.limit,
+        )
+        if not ranked:
+            return []
+        records = await self._client.retrieve(
+            self._collection, [found.id for found in ranked], with_payload=[REVISION, CONTENT]
+        )
+        payloads = {str(record.id): record.payload or {} for record in records}
+        return [
+            Hit(found.id, found.score, found.similarity, payload[REVISION], payload[CONTENT])
+            for found in ranked
+            # A point may be deleted between the two calls.
+            if (payload := payloads.get(found.id))
+        ]
+
+    async def _rankings(
+        self, query: IndexQuery, where: models.Filter
+    ) -> tuple[list[Scored], list[Scored]]:
+        requests, kinds = [], []
+        if query.by_meaning:
+            requests.append(self._by_meaning(query, where, query.prefetch))
+            kinds.append(DENSE)
+        if query.by_words and query.lexical.indices:
+            requests.append(self._by_words(query, where))
+            kinds.append(LEXICAL)
+        if not requests:
+            return [], []
+        answers = await self._client.query_batch_points(self._collection, requests)
+        found = {kind: _scored(answer.points) for kind, answer in zip(kinds, answers, strict=True)}
+        return found.get(DENSE, []), found.get(LEXICAL, [])
+
+    def _by_meaning(
+        self, query: IndexQuery, where: models.Filter, limit: int
+    ) -> models.QueryRequest:
+        return models.QueryRequest(
+            query=list(query.dense), using=DENSE, filter=where, limit=limit, with_payload=False
+        )
+
+    def _by_words(self, query: IndexQuery, where: models.Filter) -> models.QueryRequest:
+        return models.QueryRequest(
+            query=self._sparse(query.lexical),
+            using=LEXICAL,
+            filter=where,
+            limit=query.prefetch,
+            params=models.SearchParams(
+                idf=models.IdfCorpusParams(corpus=self._filter(query.corpus))
+            ),
+            with_payload=False,
+        )
+
+    async def _index_field(self, field: str, schema: Any) -> None:
+        await self._client.create_payload_index(self._collection, field, schema, wait=True)
+
+    def _sparse(self, vector: Any) -> models.SparseVector:
+        return models.SparseVector(indices=[*vector.indices], values=[*vector.values])
+
+    def _filter(self, condition: Condition) -> models.Filter:
+        match condition:
+            case AnyOf(field, values):
+                match_any = models.MatchAny(any=list[Any](values))
+                return models.Filter(must=[models.FieldCondition(key=field, match=match_any)])
+            case InRange(field, gt, gte, lt, lte):
+                bounds = models.Range(gt=gt, gte=gte, lt=lt, lte=lte)
+                return models.Filter(must=[models.FieldCondition(key=field, range=bounds)])
+            case AllOf(conditions):
+                return models.Filter(must=[self._filter(each) for each in conditions])
+            case OneOf(conditions):
+                return models.Filter(should=[self._filter(each) for each in conditions])
+            case NoneOf(conditions):
+                return models.Filter(must_not=[self._filter(each) for each in conditions])
+
+    @contextlib.contextmanager
+    def _translated(self, operation: str) -> Iterator[None]:
+        try:
+            with self._metrics.index_seconds.labels(operation).time():
+                yield
+        except (ApiException, OSError) as error:
+            self._answered = False
+            _log.error("index.failed", operation=operation, reason=str(error))
+            raise IndexUnavailable(
+                "The Qdrant server does not answer as it should; the log has the cause."
+            ) from error
+        self._answered = True
+
+
+@contextlib.asynccontextmanager
+async def open_server_index(
+    url: str, api_key: str | None, collection: str, dimensions: int, metrics: Metrics
+) -> AsyncIterator[ServerIndex]:
+    """Use a server's collection for as long as the context lasts."""
+    client = AsyncQdrantClient(url, api_key=api_key, timeout=CALL_SECONDS)
+    try:
+        index = ServerIndex(client, collection, metrics)
+        await index.prepare(dimensions)
+        yield index
+    finally:
+        await client.close()
+
+
+def _scored(points: Sequence[Any]) -> list[Scored]:
+    """Put points with equal scores in one order everywhere, and leave out those that share no
+    word: some engines list them with a score of zero.
+    """
+    found = [(str(point.id), float(point.score)) for point in points]
+    return sorted(found, key=lambda scored: (-scored[1], scored[0]))

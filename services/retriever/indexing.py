@@ -1,0 +1,213 @@
+"""Documents into the index: written once, replaced whole, never half seen.
+
+The catalogue decides what searches see. A write first makes its text safe there, then stores chunks
+that nobody sees yet, then flips the document to them in one transaction; the former chunks are
+removed behind it. Whatever dies in between, the write is done again or its traces are swept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+
+from services.contracts.knowledge import Document, DocumentReceipt, DocumentWrite
+from services.retriever import filters, lexical
+from services.retriever.catalogue.documents import Catalogue, Draft, Place, Write
+from services.retriever.chunking import Chunk, Chunker, PageStart
+from services.retriever.embedding import Embedder
+from services.retriever.errors import DocumentEmpty, DocumentTooLarge
+from services.retriever.index.port import REVISION, AnyOf, ChunkPoint, Index, SparseVector
+from services.retriever.metrics import Metrics
+from services.retriever.settings import Limits
+from services.retriever.turns import Turns
+
+CHUNKS_A_STEP = 64
+"""Chunks that are embedded and stored together, so that long documents leave room for others."""
+
+TITLE_CHARACTERS = 200
+"""How much of a title is embedded with each chunk."""
+
+_POINT_NAMES = uuid.UUID("6f1c0d5e-8a0b-5a53-9b53-6a3c7f0f2f10")
+
+
+class Indexer:
+    """Writes and deletes documents."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        index: Index,
+        embedder: Embedder,
+        chunker: Chunker,
+        limits: Limits,
+        metrics: Metrics,
+    ) -> None:
+        self._catalogue = catalogue
+        self._index = index
+        self._embedder = embedder
+        self._chunker = chunker
+        self._limits = limits
+        self._metrics = metrics
+        self._turns = Turns(limits.concurrent_writes, limits.max_waiting_writes, metrics)
+        self.left_something = asyncio.Event()
+        """Set when chunks that nobody sees wait to be removed."""
+
+    async def write(
+        self, place: Place, document: DocumentWrite, pages: Sequence[PageStart] = ()
+    ) -> DocumentReceipt:
+        """Store a document; an unchanged one costs nothing, a changed one replaces the former.
+
+        Raises:
+            DocumentTooLarge: the text or its number of chunks is over the limit.
+            DocumentEmpty: the text holds nothing to search.
+            WritesFull: too many writes wait already.
+            EmbeddingMismatch: the collection was built with another embedding model.
+            IndexUnavailable: the index cannot answer now; nothing was changed.
+        """
+        self._check_text(document.text)
+        draft = draft_of(document, pages)
+        async with self._turns.write(place):
+            begun = await self._catalogue.begin(place, draft)
+            if isinstance(begun, Document):
+                self._metrics.documents.labels("unchanged").inc()
+                return DocumentReceipt(**begun.model_dump(), outcome="unchanged")
+            return await self._finish(begun)
+
+    async def delete(self, place: Place) -> None:
+        """Remove a document.
+
+        Raises:
+            DocumentNotFound: there is no such document.
+        """
+        async with self._turns.hold(place):
+            await self._catalogue.delete_document(place)
+        self._metrics.documents.labels("deleted").inc()
+        self.left_something.set()
+
+    async def delete_collection(self, tenant: str, name: str) -> None:
+        """Remove a collection with all its documents.
+
+        Raises:
+            CollectionNotFound: there is no such collection.
+        """
+        await self._catalogue.delete_collection(tenant, name)
+        self.left_something.set()
+
+    async def resume(self, write: Write) -> None:
+        """Do again a write that a former process left unfinished, unless it was overtaken."""
+        async with self._turns.hold(write.place):
+            if await self._catalogue.is_unfinished(write.revision):
+                await self._finish(write)
+
+    async def rebuild(self, place: Place, revision: int) -> None:
+        """Make the chunks of a live revision anew from its text."""
+        async with self._turns.hold(place):
+            write = await self._catalogue.stored(place, revision)
+            if write is None:
+                return
+            await self._index.delete(AnyOf(REVISION, (revision,)))
+            chunks = await self._store(write)
+            await self._catalogue.correct_chunks(revision, chunks)
+
+    async def _finish(self, write: Write) -> DocumentReceipt:
+        try:
+            chunks = await self._store(write)
+            document, replaced = await self._catalogue.commit(write, chunks)
+        except Exception:
+            self._metrics.documents.labels("failed").inc()
+            await self._catalogue.abandon(write)
+            raise
+        finally:
+            self.left_something.set()
+        outcome = "replaced" if replaced else "created"
+        self._metrics.documents.labels(outcome).inc()
+        self._metrics.chunks.inc(chunks)
+        return DocumentReceipt(**document.model_dump(), outcome=outcome)
+
+    async def _store(self, write: Write) -> int:
+        draft = write.draft
+        chunks = await asyncio.to_thread(self._chunker.chunks, draft.text, draft.pages)
+        self._check_chunks(chunks)
+        for at in range(0, len(chunks), CHUNKS_A_STEP):
+            step = chunks[at : at + CHUNKS_A_STEP]
+            contexts = [context_of(draft.title, chunk) for chunk in step]
+            vectors = await self._embedder.texts(contexts, "passage")
+            words = await asyncio.to_thread(_words, contexts)
+            points = [
+                _point(write, chunk, vector.tolist(), word)
+                for chunk, vector, word in zip(step, vectors, words, strict=True)
+            ]
+            await self._index.upsert(points)
+        return len(chunks)
+
+    def _check_text(self, text: str) -> None:
+        if len(text.encode()) > self._limits.max_document_bytes:
+            raise DocumentTooLarge(
+                f"The text is longer than {self._limits.max_document_bytes} bytes; "
+                "split the document.",
+                param="text",
+            )
+        if not text.strip("\0 \t\r\n\ufeff"):
+            raise DocumentEmpty("The text holds nothing to search; send some.", param="text")
+
+    def _check_chunks(self, chunks: Sequence[Chunk]) -> None:
+        if not chunks:
+            raise DocumentEmpty("The text holds nothing to search; send some.", param="text")
+        if len(chunks) > self._limits.max_document_chunks:
+            raise DocumentTooLarge(
+                f"The text makes {len(chunks)} chunks, more than "
+                f"{self._limits.max_document_chunks}; split the document.",
+                param="text",
+            )
+
+
+def draft_of(document: DocumentWrite, pages: Sequence[PageStart]) -> Draft:
+    """Prepare a document for the catalogue, with the hash that tells whether it changed."""
+    content = document.model_dump()
+    content["pages"] = [[page.page, page.start] for page in pages]
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return Draft(
+        text=document.text,
+        title=document.title,
+        uri=document.uri,
+        metadata=dict(document.metadata),
+        allowed_groups=list(document.allowed_groups),
+        content_hash=hashlib.sha256(canonical.encode()).hexdigest(),
+        pages=tuple(pages),
+    )
+
+
+def context_of(title: str, chunk: Chunk) -> str:
+    """Put what a chunk is about before it, where its own text does not say so."""
+    above = [title[:TITLE_CHARACTERS], *(h for h in chunk.headings if h not in chunk.text)]
+    return "\n".join([*(part for part in above if part), chunk.text])
+
+
+def _words(contexts: Sequence[str]) -> list[SparseVector]:
+    return [lexical.passage_vector(context) for context in contexts]
+
+
+def _point(write: Write, chunk: Chunk, dense: list[float], words: SparseVector) -> ChunkPoint:
+    place, draft = write.place, write.draft
+    return ChunkPoint(
+        id=str(uuid.uuid5(_POINT_NAMES, f"{write.revision}/{chunk.number}")),
+        dense=dense,
+        lexical=words,
+        scope=filters.scope_of(place.tenant, place.collection),
+        document=place.id,
+        revision=write.revision,
+        groups=filters.stored_groups(draft.allowed_groups),
+        facts=filters.stored_facts(draft.metadata),
+        numbers=filters.stored_numbers(draft.metadata),
+        content={
+            "chunk": chunk.number,
+            "start": chunk.start,
+            "end": chunk.end,
+            "headings": list(chunk.headings),
+            "page": chunk.page,
+            "text": chunk.text,
+        },
+    )

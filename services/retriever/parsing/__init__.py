@@ -1,0 +1,1 @@
+"""Files to text, in a child process that may be killed."""

@@ -1,0 +1,122 @@
+"""What a file is: by its content first, by its name where the content does not tell."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from enum import StrEnum
+from pathlib import PurePath
+
+from services.retriever.parsing.outcomes import Code, RefusedError
+
+
+class Kind(StrEnum):
+    """A kind of file that can be read."""
+
+    TEXT = "txt"
+    MARKDOWN = "md"
+    HTML = "html"
+    CSV = "csv"
+    TSV = "tsv"
+    JSON = "json"
+    PDF = "pdf"
+    WORD = "docx"
+    SLIDES = "pptx"
+    SHEET = "xlsx"
+
+
+_BY_SUFFIX = {
+    "": Kind.TEXT,
+    ".txt": Kind.TEXT,
+    ".text": Kind.TEXT,
+    ".rst": Kind.TEXT,
+    ".jsonl": Kind.TEXT,
+    ".md": Kind.MARKDOWN,
+    ".markdown": Kind.MARKDOWN,
+    ".html": Kind.HTML,
+    ".htm": Kind.HTML,
+    ".xhtml": Kind.HTML,
+    ".csv": Kind.CSV,
+    ".tsv": Kind.TSV,
+    ".json": Kind.JSON,
+    ".pdf": Kind.PDF,
+    ".docx": Kind.WORD,
+    ".pptx": Kind.SLIDES,
+    ".xlsx": Kind.SHEET,
+}
+_BY_PART = {
+    "word/document.xml": Kind.WORD,
+    "ppt/presentation.xml": Kind.SLIDES,
+    "xl/workbook.xml": Kind.SHEET,
+}
+_PACKED = frozenset({Kind.PDF, *_BY_PART.values()})
+_SUPPORTED = "md, txt, html, pdf, docx, pptx, xlsx, csv, tsv and json"
+
+_PDF_MARK = b"%PDF-"
+_PDF_MARK_WITHIN = 1024
+_ZIP_MARK = b"PK\x03\x04"
+_OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_OLE_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+_ZIP_ENCRYPTED = 0x1
+_MOST_PARTS = 20_000
+
+
+def kind_of(name: str, content: bytes, max_unpacked_bytes: int) -> Kind:
+    """Tell what a file is.
+
+    Raises:
+        RefusedError: it is of no kind that can be read, locked, or unpacks to too much.
+    """
+    if not content.strip(b"\0 \t\r\n"):
+        raise RefusedError(Code.EMPTY, "The file is empty; send one with text.")
+    suffix = PurePath(name).suffix.lower()
+    if _PDF_MARK in content[:_PDF_MARK_WITHIN]:
+        return Kind.PDF
+    if content.startswith(_ZIP_MARK):
+        return _office_kind(content, max_unpacked_bytes)
+    if content.startswith(_OLE_MARK):
+        raise _ole_refusal(content)
+    kind = _BY_SUFFIX.get(suffix)
+    if kind is None:
+        raise RefusedError(
+            Code.UNSUPPORTED, f"Files of type {suffix!r} are not read; send {_SUPPORTED}."
+        )
+    if kind in _PACKED:
+        raise RefusedError(
+            Code.UNREADABLE, f"The file is named {suffix} and is none; save it again and send that."
+        )
+    return kind
+
+
+def _office_kind(content: bytes, max_unpacked_bytes: int) -> Kind:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            parts = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        raise RefusedError(
+            Code.UNREADABLE, "The file is damaged or cut off; save it again and send that."
+        ) from error
+    if any(part.flag_bits & _ZIP_ENCRYPTED for part in parts):
+        raise _locked()
+    if sum(part.file_size for part in parts) > max_unpacked_bytes or len(parts) > _MOST_PARTS:
+        raise RefusedError(
+            Code.TOO_LARGE, f"The file unpacks to more than {max_unpacked_bytes} bytes; split it."
+        )
+    for part in parts:
+        if part.filename in _BY_PART:
+            return _BY_PART[part.filename]
+    raise RefusedError(
+        Code.UNSUPPORTED, f"Archives are not read; send the files in it, {_SUPPORTED}."
+    )
+
+
+def _ole_refusal(content: bytes) -> RefusedError:
+    if _OLE_ENCRYPTED in content:
+        return _locked()
+    return RefusedError(
+        Code.UNSUPPORTED, f"Files of this older Office kind are not read; send {_SUPPORTED}."
+    )
+
+
+def _locked() -> RefusedError:
+    return RefusedError(Code.ENCRYPTED, "The file is locked with a password; send it without one.")

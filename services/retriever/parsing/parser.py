@@ -1,0 +1,91 @@
+"""Files to text through the parsing child, which is killed when a file takes too long."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator
+
+import structlog
+
+from services.retriever.children import Child, ChildDied, ChildFailed, start_child
+from services.retriever.metrics import Metrics
+from services.retriever.parsing.outcomes import Code, Parsed, Refused
+from services.retriever.settings import Limits
+
+FILES_A_CHILD = 500
+"""Files after which the child is replaced, so that what a library leaks does not pile up."""
+
+_CHILD = "services.retriever.parsing.process"
+_log = structlog.get_logger(__name__)
+
+
+class Parser:
+    """Reads one file at a time; starts its child when the first file comes."""
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._limits = limits
+        self._metrics = metrics
+        self._turn = asyncio.Lock()
+        self._stack = contextlib.AsyncExitStack()
+        self._child: Child | None = None
+        self._files = 0
+
+    async def parse(self, name: str, content: bytes) -> Parsed | Refused:
+        """Read a file, or say why it gives no text."""
+        if len(content) > self._limits.max_file_bytes:
+            return Refused(
+                Code.TOO_LARGE,
+                f"The file is larger than {self._limits.max_file_bytes} bytes; split it.",
+            )
+        async with self._turn:
+            with self._metrics.parse_seconds.time():
+                return await self._parse_in_child(name, content)
+
+    async def _parse_in_child(self, name: str, content: bytes) -> Parsed | Refused:
+        child = await self._running_child()
+        seconds = self._limits.parse_timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                parsed: Parsed | Refused = await child.call("parse", name, content)
+                return parsed
+        except TimeoutError:
+            child.kill()
+            return Refused(Code.TIMEOUT, f"The file took longer than {seconds:g} s; split it.")
+        except (ChildDied, ChildFailed) as error:
+            child.kill()
+            _log.warning("file.crashed_the_parser", reason=str(error))
+            return Refused(Code.UNREADABLE, "The file cannot be read; save it again and send that.")
+
+    async def _running_child(self) -> Child:
+        if self._child is not None and not self._child.died.is_set() and self._files:
+            self._files -= 1
+            return self._child
+        await self.close()
+        limits = self._limits
+        self._child = await self._stack.enter_async_context(
+            start_child(
+                _CHILD,
+                str(limits.parse_memory_bytes),
+                str(math.ceil(limits.parse_timeout_seconds)),
+                str(limits.max_unpacked_bytes),
+            )
+        )
+        self._files = FILES_A_CHILD
+        return self._child
+
+    async def close(self) -> None:
+        """End the child."""
+        self._child = None
+        await self._stack.aclose()
+
+
+@contextlib.asynccontextmanager
+async def open_parser(limits: Limits, metrics: Metrics) -> AsyncIterator[Parser]:
+    """Read files for as long as the context lasts."""
+    parser = Parser(limits, metrics)
+    try:
+        yield parser
+    finally:
+        await parser.close()

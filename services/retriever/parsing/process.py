@@ -1,0 +1,42 @@
+"""The child process that reads strangers' files, its memory and each file's time bounded; run as
+`python -m services.retriever.parsing.process SOCKET MEMORY_BYTES SECONDS UNPACKED_BYTES`.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+from services.retriever.children import answer_parent
+from services.retriever.parsing.outcomes import Code, Parsed, Refused, RefusedError
+from services.retriever.parsing.reading import read_file
+
+
+def main() -> None:
+    """Bound the process, and answer until the parent goes away."""
+    descriptor, memory, seconds, unpacked = map(int, sys.argv[1:5])
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def parse(name: str, content: bytes) -> Parsed | Refused:
+        _bound_time(seconds)
+        try:
+            return read_file(name, content, unpacked)
+        except RefusedError as error:
+            return error.refusal
+        except MemoryError:
+            return Refused(Code.TOO_LARGE, "The file takes too much memory to read; split it.")
+
+    answer_parent(descriptor, {"parse": parse})
+
+
+def _bound_time(seconds: int) -> None:
+    """Let the kernel end this process if the parent is no longer there to do it."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    spent = int(used.ru_utime + used.ru_stime)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (spent + 2 * seconds, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What an operator can set for the retriever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from services.chassis.serving import Listening
+from services.chassis.settings import ServiceSettings, SettingsGroup, settings_config
+
+MIB = 1024 * 1024
+
+
+class Embedding(SettingsGroup):
+    """How texts become vectors."""
+
+    threads: int = Field(default=1, ge=1, le=64)
+    """Threads of one forward pass; more than the free cores makes every pass slower."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto` takes bfloat16 where the processor computes in it."""
+    query_batch: int = Field(default=32, ge=1, le=512)
+    """The most waiting questions that one forward pass takes."""
+    passage_batch: int = Field(default=16, ge=1, le=512)
+    """Passages in one forward pass."""
+    query_cache: int = Field(default=2048, ge=0)
+    """Questions whose vectors are remembered."""
+    trust_remote_code: bool = False
+    """Whether a model from a hub may bring code of its own."""
+
+
+class Limits(SettingsGroup):
+    """What one caller, file or document may cost."""
+
+    max_document_bytes: int = Field(default=8 * MIB, ge=1024)
+    """The longest text of one document, in UTF-8."""
+    max_file_bytes: int = Field(default=32 * MIB, ge=1024)
+    """The largest file of an upload."""
+    max_upload_bytes: int = Field(default=128 * MIB, ge=1024)
+    """The largest body of an upload, all files together."""
+    max_files: int = Field(default=64, ge=1)
+    """Files in one upload."""
+    max_unpacked_bytes: int = Field(default=512 * MIB, ge=1024)
+    """What a compressed file may unpack to."""
+    max_document_chunks: int = Field(default=10_000, ge=1)
+    """Chunks of one document."""
+    max_filter_conditions: int = Field(default=64, ge=1)
+    """Tests in one metadata filter, a list's values counted one by one."""
+    max_embedding_characters: int = Field(default=2_000_000, ge=1)
+    """Characters of all texts of one embedding request."""
+    max_waiting_writes: int = Field(default=64, ge=0)
+    """Writes that may wait for their turn; one more is told to come back."""
+    concurrent_writes: int = Field(default=2, ge=1)
+    """Documents that are indexed at the same time."""
+    parse_timeout_seconds: float = Field(default=60.0, gt=0)
+    """How long one file may be parsed."""
+    parse_memory_bytes: int = Field(default=3072 * MIB, ge=512 * MIB)
+    """Address space of the process that parses files."""
+
+
+class Search(SettingsGroup):
+    """How the two rankings become one."""
+
+    dense_weight: float = Field(default=1.0, ge=0)
+    """What the ranking by meaning counts."""
+    lexical_weight: float = Field(default=0.7, ge=0)
+    """What the ranking by words counts."""
+    rrf_k: float = Field(default=60.0, ge=0)
+    """The larger, the less the first ranks stand out."""
+    prefetch: int = Field(default=50, ge=1, le=1000)
+    """Candidates that each ranking gives."""
+
+
+class Settings(ServiceSettings):
+    """Settings of the retriever, read from `INKSTONE_RETRIEVER_*`."""
+
+    model_config = settings_config("INKSTONE_RETRIEVER_")
+
+    listening: Listening = Listening(port=8010)
+    api_key: SecretStr
+    """The key that the gateway shows; nobody else is answered."""
+    data_dir: Path
+    """Where the catalogue and the embedded index live."""
+    models_dir: Path | None = None
+    """Where the packaged embedding model is prepared once; `models` under `data_dir` when unset."""
+    embedding_model: str = "multilingual-e5-small"
+    """The packaged model, a folder, or a hub id of a sentence-transformers model."""
+    qdrant_url: str | None = None
+    """A Qdrant server or cluster; the embedded core is used when unset."""
+    qdrant_api_key: SecretStr | None = None
+    """The key of that server."""
+    index_flush_seconds: float = Field(default=5.0, gt=0)
+    """How much of the embedded index a power cut may cost; the next start makes that anew."""
+    chunk_tokens: int = Field(default=200, ge=16, le=8192)
+    """The longest chunk, in the embedding model's tokens."""
+    chunk_overlap_tokens: int = Field(default=32, ge=0)
+    """Tokens that neighbouring chunks of one section share."""
+    embedding: Embedding = Embedding()
+    limits: Limits = Limits()
+    search: Search = Search()
+
+    @property
+    def prepared_models_dir(self) -> Path:
+        """Where prepared models lie."""
+        return self.models_dir or self.data_dir / "models"

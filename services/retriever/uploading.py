@@ -1,0 +1,92 @@
+"""Many files into a collection at once; a bad file fails alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import UploadFile
+
+from services.chassis.errors import ServiceError
+from services.contracts.knowledge import DocumentId, DocumentWrite, FileOutcome, UploadReceipt
+from services.retriever.catalogue.documents import Place, canonical_id
+from services.retriever.chunking import PageStart
+from services.retriever.indexing import Indexer
+from services.retriever.metrics import Metrics
+from services.retriever.parsing.outcomes import Code, Refused
+from services.retriever.parsing.parser import Parser
+
+FILES_AT_ONCE = 2
+"""Files of one upload that are read and indexed at the same time."""
+
+_ID: TypeAdapter[str] = TypeAdapter(DocumentId)
+
+
+@dataclass(frozen=True, slots=True)
+class Uploader:
+    """Reads files and writes them as documents."""
+
+    parser: Parser
+    indexer: Indexer
+    metrics: Metrics
+
+    async def upload(
+        self, tenant: str, collection: str, files: Sequence[UploadFile], id_prefix: str
+    ) -> UploadReceipt:
+        """Store each file as a document named after it, in the order they were sent."""
+        ids = [canonical_id(id_prefix + _bare_name(file.filename or "")) for file in files]
+        turns = asyncio.Semaphore(FILES_AT_ONCE)
+
+        async def one(at: int, file: UploadFile) -> FileOutcome:
+            async with turns:
+                if ids[at] in ids[:at]:
+                    repeated = "Another file of this upload has the same name; rename one."
+                    outcome = _failed(file, ids[at], Code.NAME_REPEATED, repeated)
+                else:
+                    outcome = await self._store(Place(tenant, collection, ids[at]), file)
+                self.metrics.files.labels(outcome.code or outcome.outcome).inc()
+                return outcome
+
+        outcomes = await asyncio.gather(*(one(at, file) for at, file in enumerate(files)))
+        failed = sum(outcome.outcome == "failed" for outcome in outcomes)
+        return UploadReceipt(collection=collection, files=list(outcomes), failed=failed)
+
+    async def _store(self, place: Place, file: UploadFile) -> FileOutcome:
+        try:
+            _ID.validate_python(place.id)
+        except ValidationError:
+            message = "The file's name cannot be a document's id; rename it."
+            return _failed(file, place.id, Code.NAME_INVALID, message)
+        parsed = await self.parser.parse(place.id, await file.read())
+        if isinstance(parsed, Refused):
+            return _failed(file, place.id, parsed.code, parsed.message)
+        document = DocumentWrite(text=parsed.text, title=parsed.title)
+        pages = [PageStart(page, start) for page, start in parsed.pages]
+        try:
+            receipt = await self.indexer.write(place, document, pages)
+        except ServiceError as error:
+            return _failed(file, place.id, error.code, error.message)
+        return FileOutcome(
+            filename=file.filename or "",
+            document_id=place.id,
+            outcome=receipt.outcome,
+            chunks=receipt.chunks,
+        )
+
+
+def _bare_name(filename: str) -> str:
+    """Drop the folders that some clients send."""
+    return PurePosixPath(filename.replace("\\", "/")).name
+
+
+def _failed(file: UploadFile, document_id: str, code: str, message: str) -> FileOutcome:
+    return FileOutcome(
+        filename=file.filename or "",
+        document_id=document_id,
+        outcome="failed",
+        code=code,
+        message=message,
+    )

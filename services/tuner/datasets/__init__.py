@@ -1,0 +1,1 @@
+"""Training rows: reading them, turning them into tokens, naming them by content."""

@@ -1,0 +1,214 @@
+"""The worker's loop: claim a job, train in a child process, hand the adapter over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.errors import ServiceError
+from services.chassis.processes import die_with_parent
+from services.contracts.jobs import (
+    ROWS_FILE,
+    JobResult,
+    Lease,
+    LeaseRenewal,
+    TrainingProgress,
+)
+from services.tuner.gateway import JobQueue
+from services.tuner.recipe import Recipe
+
+_log = structlog.get_logger(__name__)
+_ERROR_LINES = 12
+
+
+class JobMetrics:
+    """What the worker counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.finished = Counter(
+            "inkstone_training_jobs",
+            "Training jobs by how they ended",
+            ["status"],
+            registry=registry,
+        )
+        self.loss = Gauge(
+            "inkstone_training_loss", "Loss of the training that runs", registry=registry
+        )
+        self.running = Gauge(
+            "inkstone_training_running", "Whether a training runs", registry=registry
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Works on one job at a time; a killed worker's job is claimed again and goes on."""
+
+    name: str
+    queue: JobQueue
+    store: ArtifactStore
+    base: Path
+    data_dir: Path
+    metrics: JobMetrics
+    threads: int
+    poll_seconds: float
+    stop_seconds: float
+
+    async def run(self) -> None:
+        """Claim and work until cancelled."""
+        while True:
+            try:
+                lease = await self.queue.claim(self.name)
+                if lease is not None:
+                    await self._work(lease)
+                    continue
+            except ServiceError as error:
+                _log.warning("jobs.queue_failed", code=error.code, reason=error.message)
+            except Exception:  # noqa: BLE001  # the loop survives whatever one job does
+                _log.exception("jobs.loop_failed")
+            await asyncio.sleep(self.poll_seconds)
+
+    async def _work(self, lease: Lease) -> None:
+        job = lease.job
+        folder = self.data_dir / "jobs" / job.id
+        _log.info("job.started", job=job.id, attempt=job.attempts)
+        self.metrics.running.set(1)
+        try:
+            result = await self._train(lease, folder)
+            await self.queue.finish(job.id, result)
+            self.metrics.finished.labels(result.status).inc()
+            _log.info("job.finished", job=job.id, status=result.status, error=result.error)
+        finally:
+            self.metrics.running.set(0)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    async def _train(self, lease: Lease, folder: Path) -> JobResult:
+        """Run the training child beside the lease's renewals; the first to end decides."""
+        inputs, output = folder / "input", folder / "adapter"
+        if not inputs.exists():
+            await self.store.fetch_folder(lease.input_key, inputs)
+        try:
+            command = self._command(lease, inputs, output)
+        except ValueError as error:
+            return JobResult(worker=self.name, status="failed", error=str(error))
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        watch = _Watch()
+        reading = asyncio.gather(watch.progress_of(process), watch.errors_of(process))
+        renewing = asyncio.create_task(self._renew_until_lost(lease, watch))
+        ending = asyncio.create_task(process.wait())
+        try:
+            await asyncio.wait({renewing, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done():
+                return JobResult(worker=self.name, status="cancelled", error=watch.stop_reason)
+            await reading
+            if process.returncode != 0:
+                return JobResult(worker=self.name, status="failed", error=watch.complaint())
+            await self.store.put_folder(lease.output_key, output)
+            return JobResult(worker=self.name, status="succeeded")
+        finally:
+            renewing.cancel()
+            await self._end(process)
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(reading, renewing, return_exceptions=True)
+
+    async def _renew_until_lost(self, lease: Lease, watch: _Watch) -> None:
+        """Renew at a third of the lease; return when the job is cancelled or somebody else's."""
+        while True:
+            await asyncio.sleep(lease.lease_seconds / 3)
+            renewal = LeaseRenewal(worker=self.name, progress=watch.progress)
+            if watch.progress and watch.progress.loss is not None:
+                self.metrics.loss.set(watch.progress.loss)
+            try:
+                state = await self.queue.renew(lease.job.id, renewal)
+            except ServiceError as error:
+                _log.warning("job.renewal_failed", job=lease.job.id, code=error.code)
+                continue
+            if state.cancel_requested or not state.held:
+                watch.stop_reason = "cancelled on request" if state.held else "the lease was lost"
+                return
+
+    def _command(self, lease: Lease, inputs: Path, output: Path) -> list[str]:
+        spec = lease.job.spec
+        recipe = Recipe.model_validate({"threads": self.threads, **spec.recipe})
+        profile = inputs / "profile.json"
+        profile.write_text(spec.profile.model_dump_json(), encoding="utf-8")
+        return [
+            sys.executable, "-m", "services.tuner.training",
+            "--base", str(self.base), "--rows", str(inputs / ROWS_FILE),
+            "--profile", str(profile), "--name", spec.adapter, "--out", str(output),
+            "--description", spec.description,
+            "--rank", str(recipe.rank), "--alpha", str(recipe.alpha),
+            "--epochs", str(recipe.epochs), "--lr", str(recipe.learning_rate),
+            "--batch", str(recipe.batch), "--max-length", str(recipe.max_length),
+            "--precision", recipe.precision, "--seed", str(recipe.seed),
+            "--checkpoint-steps", str(recipe.checkpoint_steps),
+            "--threads", str(recipe.threads), "--resume",
+        ]  # fmt: skip
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """Stop the child and everything that it started."""
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), self.stop_seconds)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+class _Watch:
+    """What the child process says of itself."""
+
+    def __init__(self) -> None:
+        self.progress: TrainingProgress | None = None
+        self.stop_reason: str | None = None
+        self._errors: deque[str] = deque(maxlen=_ERROR_LINES)
+
+    async def progress_of(self, process: asyncio.subprocess.Process) -> None:
+        """Follow the progress lines on standard output."""
+        assert process.stdout is not None
+        async for line in process.stdout:
+            try:
+                report = json.loads(line)
+            except ValueError:
+                continue
+            if report.get("event") == "step":
+                self.progress = TrainingProgress(
+                    step=report["step"],
+                    of=report["of"],
+                    loss=report.get("loss"),
+                    trained_tokens=report.get("tokens", 0),
+                    eta_seconds=report.get("eta_seconds"),
+                )
+
+    async def errors_of(self, process: asyncio.subprocess.Process) -> None:
+        """Keep the last lines of standard error."""
+        assert process.stderr is not None
+        async for line in process.stderr:
+            self._errors.append(line.decode("utf-8", "replace").rstrip())
+
+    def complaint(self) -> str:
+        """Say why the child failed: its last line, which for a Python error is its message."""
+        return next((line for line in reversed(self._errors) if line.strip()), "no reason given")

@@ -1,0 +1,33 @@
+"""The knobs of one training run, as they are kept in the adapter's manifest."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Recipe(BaseModel):
+    """How to train one LoRA adapter; every field has a default that suits a small base on a CPU."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    rank: Annotated[int, Field(ge=1, le=64)] = 16
+    alpha: Annotated[int, Field(ge=1)] = 32
+    epochs: Annotated[float, Field(gt=0, le=100)] = 2.0
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
+    batch: Annotated[int, Field(ge=1, le=256)] = 8
+    """Sequences a step."""
+    share: Annotated[int, Field(ge=1, le=16)] = 4
+    """How many neighbouring rows with a common prompt make one sequence."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """The share of all steps in which the learning rate rises."""
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_length: Annotated[int, Field(ge=16, le=32768)] = 768
+    """A row with more tokens stops the training; nothing is cut silently."""
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    """Of the frozen base; the adapter's own weights and the optimiser are always float32."""
+    checkpoint_steps: Annotated[int, Field(ge=1)] = 50
+    seed: int = 1
+    threads: Annotated[int, Field(ge=1)] = 1

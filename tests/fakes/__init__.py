@@ -1,0 +1,1 @@
+"""Real loopback servers that stand in for what a service talks to."""

@@ -1,0 +1,91 @@
+"""Settings: a misspelling never passes for the default."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import Field, SecretStr, ValidationError
+
+from services.chassis.serving import Listening
+from services.chassis.settings import ServiceSettings, SettingsGroup, settings_config
+
+
+class Limits(SettingsGroup):
+    concurrency: int = Field(default=8, ge=1)
+    """How many at once."""
+
+
+class Settings(ServiceSettings):
+    model_config = settings_config("INKSTONE_SAMPLE_")
+
+    listening: Listening = Listening()
+    limits: Limits = Limits()
+    api_key: SecretStr = SecretStr("")
+    names: list[str] = Field(default_factory=list)
+
+
+class OtherSettings(ServiceSettings):
+    model_config = settings_config("INKSTONE_OTHER_")
+
+
+def test_the_defaults_need_no_environment() -> None:
+    assert Settings().limits.concurrency == 8
+
+
+def test_the_environment_sets_plain_nested_and_structured_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("INKSTONE_SAMPLE_API_KEY", "비밀")
+    monkeypatch.setenv("INKSTONE_SAMPLE_LISTENING__PORT", "9000")
+    monkeypatch.setenv("inkstone_sample_limits__concurrency", "3")
+    monkeypatch.setenv("INKSTONE_SAMPLE_NAMES", '["가", "b"]')
+    settings = Settings()
+    assert settings.api_key.get_secret_value() == "비밀"
+    assert (settings.listening.port, settings.limits.concurrency) == (9000, 3)
+    assert settings.names == ["가", "b"]
+    assert "비밀" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "INKSTONE_SAMPLE_API_KEEY",
+        "INKSTONE_SAMPLE_LIMIT__CONCURRENCY",
+        "INKSTONE_SAMPLE_",
+        "inkstone_sample_apikey",
+        "INKSTONE_SAMPLE_PORT",  # what Kubernetes would inject for a Service of this name
+    ],
+)
+def test_an_unknown_name_under_the_prefix_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(ValidationError, match=f"{name} names no setting") as caught:
+        Settings()
+    assert "INKSTONE_SAMPLE_API_KEY" in str(caught.value)
+
+
+def test_a_misspelt_nested_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INKSTONE_SAMPLE_LIMITS__CONCURENCY", "1")
+    with pytest.raises(ValidationError, match="concurency"):
+        Settings()
+
+
+def test_a_value_outside_its_bounds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INKSTONE_SAMPLE_LIMITS__CONCURRENCY", "0")
+    with pytest.raises(ValidationError, match="concurrency"):
+        Settings()
+
+
+def test_another_services_names_are_none_of_its_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INKSTONE_SAMPLE_API_KEY", "k")
+    monkeypatch.setenv("INKSTONE_SAMPLER_ANYTHING", "k")
+    OtherSettings()
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().limits = Limits(concurrency=1)
+
+
+def test_a_field_explains_itself() -> None:
+    assert Limits.model_fields["concurrency"].description == "How many at once."

