@@ -8,6 +8,6 @@ settings.register_profile("inkstone", deadline=None, derandomize=True)
 settings.load_profile("inkstone")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"

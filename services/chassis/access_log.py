@@ -8,7 +8,13 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _log = structlog.get_logger("access")
-_QUIET = ("/healthz", "/readyz", "/metrics", "/internal/replicas/heartbeat")
+_QUIET = (
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/internal/replicas/heartbeat",
+    "/internal/jobs/claim",
+)
 
 
 class AccessLogMiddleware:

@@ -9,9 +9,8 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from rich.progress import Progress, TaskID
-
 from services.chassis.processes import die_with_parent
+from services.cli.display import Display, Task
 from services.cli.failures import CommandError
 
 _STDERR_LINES = 15
@@ -21,7 +20,7 @@ class PreparationError(CommandError):
     """A model could not be prepared."""
 
 
-async def prepare(progress: Progress, label: str, module: str, *arguments: str) -> Path | str:
+async def prepare(display: Display, label: str, module: str, *arguments: str) -> Path | str:
     """Run one preparation module and show what it reports.
 
     The module prints JSON lines `{"stage", "done", "total"}` and at last
@@ -30,7 +29,7 @@ async def prepare(progress: Progress, label: str, module: str, *arguments: str) 
     Raises:
         PreparationError: with the last lines that the module wrote.
     """
-    task = progress.add_task(label, total=None, stage="starting")
+    task = display.task(label)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -45,16 +44,16 @@ async def prepare(progress: Progress, label: str, module: str, *arguments: str) 
     assert process.stderr is not None
     complaint: deque[str] = deque(maxlen=_STDERR_LINES)
     path, _ = await asyncio.gather(
-        _follow(process.stdout, progress, task), _collect(process.stderr, complaint)
+        _follow(process.stdout, task), _collect(process.stderr, complaint)
     )
     code = await process.wait()
     if code != 0 or path is None:
         raise PreparationError(f"{label} failed (exit code {code}):\n" + "".join(complaint))
-    progress.update(task, total=1, completed=1, stage="ready")
+    task.finish()
     return path
 
 
-async def _follow(stream: asyncio.StreamReader, progress: Progress, task: TaskID) -> str | None:
+async def _follow(stream: asyncio.StreamReader, task: Task) -> str | None:
     path = None
     async for line in stream:
         try:
@@ -64,11 +63,8 @@ async def _follow(stream: asyncio.StreamReader, progress: Progress, task: TaskID
         if not isinstance(report, dict):
             continue
         path = report.get("path", path)
-        progress.update(
-            task,
-            total=report.get("total"),
-            completed=report.get("done", 0),
-            stage=str(report.get("stage", "")),
+        task.update(
+            str(report.get("stage", "")), done=report.get("done", 0), total=report.get("total")
         )
     return path
 

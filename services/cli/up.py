@@ -14,9 +14,9 @@ from pathlib import Path
 
 import aiohttp
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from services.cli.children import Child
+from services.cli.display import Display, display_on
 from services.cli.failures import CommandError
 from services.cli.home import Home, open_home
 from services.cli.preparation import prepare
@@ -71,17 +71,17 @@ async def running_stack(root: Path, port: int, console: Console) -> AsyncIterato
     home, first = open_home(root)
     with _sole_holder(home):
         ports = choose_ports(port)
-        with _display(console) as progress:
-            base, _ = await _prepare_models(progress, home)
+        with display_on(console) as display:
+            base, _ = await _prepare_models(display, home)
             plans = plan(home, ports, base=base, examples=_examples())
-            say = progress.console.print
+            say = display.say
             children = tuple(
                 Child(p.name, p.command, p.environment, home.logs / f"{p.name}.log", say)
                 for p in plans
             )
             tasks = [asyncio.create_task(child.keep_running()) for child in children]
             try:
-                await _all_ready(progress, plans, children)
+                await _all_ready(display, plans, children)
             except BaseException:
                 await _stop(tasks)
                 raise
@@ -114,25 +114,23 @@ async def run_until_stopped(root: Path, port: int, console: Console) -> None:
         console.print("Stopping: requests in flight may finish. Press Ctrl-C again to force it.")
 
 
-async def _prepare_models(progress: Progress, home: Home) -> tuple[Path | str, Path | str]:
+async def _prepare_models(display: Display, home: Home) -> tuple[Path | str, Path | str]:
     wanted = os.environ.get("INKSTONE_GENERATOR_BASE_MODEL")
     if wanted is None:
-        progress.console.print(f"[dim]{LICENCE_NOTE}[/dim]")
+        display.say(f"[dim]{LICENCE_NOTE}[/dim]")
     base = ("--model", wanted) if wanted else ()
     embedding = os.environ.get("INKSTONE_RETRIEVER_EMBEDDING_MODEL")
     model = ("--model", embedding) if embedding else ()
     where = ("--models-dir", str(home.models))
-    base_path = await prepare(
-        progress, "base model", "services.generator.base_model", *where, *base
-    )
+    base_path = await prepare(display, "base model", "services.generator.base_model", *where, *base)
     embedding_path = await prepare(
-        progress, "embedding model", "services.retriever.embedding_model", *where, *model
+        display, "embedding model", "services.retriever.embedding_model", *where, *model
     )
     return base_path, embedding_path
 
 
 async def _all_ready(
-    progress: Progress, plans: list[ProcessPlan], children: tuple[Child, ...]
+    display: Display, plans: list[ProcessPlan], children: tuple[Child, ...]
 ) -> None:
     try:
         async with (
@@ -140,7 +138,7 @@ async def _all_ready(
             asyncio.timeout(READY_SECONDS),
         ):
             waits = (
-                _becomes_ready(progress, session, one, child)
+                _becomes_ready(display, session, one, child)
                 for one, child in zip(plans, children, strict=True)
             )
             await asyncio.gather(*waits)
@@ -149,17 +147,17 @@ async def _all_ready(
 
 
 async def _becomes_ready(
-    progress: Progress, session: aiohttp.ClientSession, one: ProcessPlan, child: Child
+    display: Display, session: aiohttp.ClientSession, one: ProcessPlan, child: Child
 ) -> None:
-    task = progress.add_task(one.name, total=None, stage="starting")
+    task = display.task(one.name)
     while child.restarts < GIVE_UP_AFTER:
         try:
             async with session.get(one.ready_url) as reply:
                 missing = (await reply.json()).get("missing", {})
                 if reply.status == 200:
-                    progress.update(task, total=1, completed=1, stage="ready")
+                    task.finish()
                     return
-                progress.update(task, stage="; ".join(f"{k}: {v}" for k, v in missing.items()))
+                task.update("; ".join(f"{k}: {v}" for k, v in missing.items()))
         except (aiohttp.ClientError, TimeoutError, ValueError):
             pass
         await asyncio.sleep(_POLL_SECONDS)
@@ -188,17 +186,6 @@ def _sole_holder(home: Home) -> Iterator[None]:
                 f"Inkstone already runs on {home.root}; stop it or set INKSTONE_HOME to another."
             ) from error
         yield
-
-
-def _display(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(finished_text="[green]✓[/green]"),
-        TextColumn("{task.description:<16}"),
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[stage]}[/dim]"),
-        console=console,
-    )
 
 
 def _examples() -> Path | None:

@@ -73,7 +73,7 @@ class AssistantWrite(Wire):
     """An adapter version, `name@<12 hex>`, or none for the plain base."""
     allow_prompt_mismatch: bool = False
     """Bind although the adapter was trained with another system prompt; recorded in the release."""
-    description: Annotated[str, Field(max_length=1024)] = ""
+    description: Annotated[str, Field(max_length=1024, pattern=r"^[^\x00]*$")] = ""
 
 
 class Release(Wire):

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from services.chassis.errors import Overloaded
 
 
-class GatewayFull(Overloaded):
+class NoPlace(Overloaded):
+    """Too many requests are running already."""
+
+
+class GatewayFull(NoPlace):
     """This process answers as many requests as it may."""
 
     code = "overloaded"
 
 
-class KeyFull(Overloaded):
+class KeyFull(NoPlace):
     """One key has as many requests running as it may."""
 
     code = "key_overloaded"

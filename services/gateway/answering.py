@@ -19,10 +19,11 @@ from starlette.types import Receive, Send
 from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.request_id import current_request_id
 from services.contracts.chat import ChatRequest
+from services.domain.isolation import cache_salt
 from services.domain.rendering import Source
 from services.gateway.abstaining import abstention_text
 from services.gateway.accounts import Account
-from services.gateway.admission import Admission
+from services.gateway.admission import Admission, NoPlace
 from services.gateway.clients.engine import EngineCall, EngineClient
 from services.gateway.context import FittedPrompt, Fitter, Material
 from services.gateway.conversation import Conversation, read_conversation
@@ -57,13 +58,15 @@ class Answering:
         try:
             body = await read_body(receive)
             with self.admission.admit(caller.key_id):
-                async with WhileConnected(receive):
+                async with WhileConnected(receive, responder):
                     request = parse_chat_request(body, max_messages=self.max_messages)
                     await self._answer(account, request, responder)
         except ClientGone:
             account.leave()
         except ServiceError as error:
             account.fail(error)
+            if isinstance(error, NoPlace):
+                self.turned_away(error)
             if not responder.started:
                 raise
             await responder.piece(encode_error(error), last=True)
@@ -150,7 +153,7 @@ class Answering:
         body = {
             **parameters.body,
             "messages": prompt.messages,
-            "cache_salt": f"{account.caller.tenant}:{target.adapter or 'base'}",
+            "cache_salt": cache_salt(account.caller.tenant, target.adapter),
             "priority": LIVE_PRIORITY,
         }
         if prompt.answer is not None:

@@ -33,7 +33,10 @@ async def running(loops: Sequence[Loop], metrics: CollectorRegistry) -> AsyncIte
         registry=metrics,
     )
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_repeat(loop, failures), name=loop.name) for loop in loops]
+        tasks = [
+            group.create_task(_repeat(loop, failures.labels(loop.name)), name=loop.name)
+            for loop in loops
+        ]
         try:
             yield
         finally:
@@ -41,13 +44,22 @@ async def running(loops: Sequence[Loop], metrics: CollectorRegistry) -> AsyncIte
                 task.cancel()
 
 
-async def _repeat(loop: Loop, failures: Counter) -> None:
-    """Run a loop until it is cancelled; a round that fails is logged, counted, and tried again."""
-    failed = failures.labels(loop.name)
+async def _repeat(loop: Loop, failed: Counter) -> None:
+    """Run a loop until it is cancelled; a round that fails is counted, and tried again.
+
+    Only the first failure in a row is logged with its cause, and the recovery after the last.
+    """
+    in_a_row = 0
     while True:
         await asyncio.sleep(loop.seconds)
         try:
             await loop.work()
         except Exception:  # noqa: BLE001 - a loop outlives its rounds
             failed.inc()
-            _log.warning("loop.failed", loop=loop.name, exc_info=True)
+            in_a_row += 1
+            if in_a_row == 1:
+                _log.warning("loop.failing", loop=loop.name, exc_info=True)
+        else:
+            if in_a_row:
+                _log.info("loop.recovered", loop=loop.name, failures=in_a_row)
+            in_a_row = 0

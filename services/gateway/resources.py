@@ -71,7 +71,7 @@ async def open_resources(
     async with contextlib.AsyncExitStack() as stack:
         registry = await _open_registry(stack, settings)
         key_usage = KeyUsage(registry.database)
-        stack.push_async_callback(key_usage.write)
+        stack.push_async_callback(key_usage.close)
         expose_registry(registry.keeper, metrics)
         # A chat request holds two connections at most: to the retriever, then to an engine.
         session = await stack.enter_async_context(

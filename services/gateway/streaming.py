@@ -45,9 +45,11 @@ class Responder:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Sent with either kind."""
     started: bool = False
+    finished: bool = False
 
     async def whole(self, payload: Any) -> None:
         """Answer with JSON."""
+        self.finished = True
         body = orjson.dumps(payload)
         length = (b"content-length", str(len(body)).encode())
         await self._begin([(b"content-type", b"application/json"), length])
@@ -55,6 +57,7 @@ class Responder:
 
     async def piece(self, data: bytes, *, last: bool = False) -> None:
         """Write a piece of an event stream; the first one brings the status line."""
+        self.finished = last
         if not self.started:
             await self._begin(_EVENT_STREAM)
         await self.send({"type": "http.response.body", "body": data, "more_body": not last})
@@ -70,10 +73,12 @@ class Responder:
 class WhileConnected:
     """Runs its body only as long as the client is there; raises `ClientGone` when it leaves.
 
-    The request's body must have been read: the next message can only be the disconnect.
+    The request's body must have been read: the next message can only be the disconnect. A client
+    that leaves with the complete response is not missed.
     """
 
     receive: Receive
+    responder: Responder
     _gone: bool = False
     _body: asyncio.Task[Any] | None = field(default=None)
     _watcher: asyncio.Task[None] | None = field(default=None)
@@ -103,6 +108,8 @@ class WhileConnected:
     async def _watch(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
+        if self.responder.finished:
+            return
         self._gone = True
         assert self._body is not None
         self._body.cancel()

@@ -38,6 +38,7 @@ class EnginePlan:
     max_lora_rank: int
     max_model_len: int
     max_num_seqs: int
+    max_queued_requests: int
     kv_cache_gib: int
     cpu_threads: int
     gpu_memory_utilization: float
@@ -58,6 +59,7 @@ def command(plan: EnginePlan) -> list[str]:
         "--dtype": plan.dtype,
         "--max-model-len": plan.max_model_len,
         "--max-num-seqs": plan.max_num_seqs,
+        "--max-num-queued-reqs": plan.max_queued_requests,
         "--max-loras": plan.max_loras,
         "--max-cpu-loras": plan.max_cpu_loras,
         "--max-lora-rank": plan.max_lora_rank,
@@ -107,6 +109,8 @@ def environment(plan: EnginePlan, inherited: Mapping[str, str]) -> dict[str, str
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": str(plan.cpu_threads),
             "OMP_WAIT_POLICY": "PASSIVE",
+            # Otherwise the first request with log-probabilities waits for a C++ compiler.
+            "TORCHDYNAMO_DISABLE": "1",
             # Without this the engine insists on a worker process of its own.
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         }

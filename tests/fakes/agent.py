@@ -1,4 +1,4 @@
-"""An agent without an engine: it reports to a real gateway and proves whatever it is told to hold."""
+"""An agent without an engine: it reports to a real gateway and proves what it is told to hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from services.contracts.adapters import (
     DesiredAdapter,
@@ -28,7 +28,7 @@ class FakeAgent:
     post: Post
     name: str = "replica-1"
     endpoint: str = "http://127.0.0.1:9"
-    engine: str = "ready"
+    engine: Literal["starting", "ready", "down"] = "ready"
     base_model: str = "base"
     base_fingerprint: str = "ba5e00000000"
     chat_template_hash: str = "c0ffee000000"
@@ -48,7 +48,7 @@ class FakeAgent:
         return ReplicaReport(
             replica=self.name,
             endpoint=self.endpoint,
-            engine=self.engine,  # type: ignore[arg-type]  # a test may say anything
+            engine=self.engine,
             engine_started_at=1.0,
             base_model=self.base_model,
             base_fingerprint=self.base_fingerprint,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,27 +25,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.domain.preflight import PreflightError
-from tests.fakes.engine_generation import (
-    Call,
-    Generated,
-    Replies,
-    echo,
-    generate,
-    new_id,
-    render,
-)
+from tests.fakes.engine_completions import Completions
+from tests.fakes.engine_generation import Call, echo
 from tests.fakes.engine_replies import (
-    DONE,
     EngineRefusal,
-    bad_request,
     dead,
-    event,
-    internal_error,
     json_reply,
     malformed,
     model_card,
-    not_found,
-    overloaded,
     text_reply,
 )
 from tests.fakes.engine_slots import EngineSlots
@@ -63,7 +50,7 @@ class Knobs:
     token_delay_seconds: float = 0.0
     load_delay_seconds: float = 0.0
     overloaded: bool = False
-    """Refuse every generation as if the queue were full."""
+    """Refuse every generation as if the queue were full: a stream gets 200 and an error event."""
     fail_loads_with: int | None = None
     """Answer loads with this status instead of loading."""
     break_after_tokens: int | None = None
@@ -113,9 +100,11 @@ class FakeEngine:
         max_model_len: int = 2048,
         max_num_seqs: int = 64,
         version: str = "0.32.0",
+        parses_tools: bool = True,
     ) -> None:
         self.base_model = base_model
         self.max_model_len = max_model_len
+        self.parses_tools = parses_tools
         self.requests: list[Recorded] = []
         self.reply: Callable[[Call], str] = echo
         self.knobs = Knobs()
@@ -155,6 +144,11 @@ class FakeEngine:
         """How many requests generate now."""
         return self.slots.running.total()
 
+    def not_found(self, model: str) -> EngineRefusal:
+        """An unknown `model`."""
+        message = f"The model `{model}` does not exist. Valid aliases: {self.base_model}."
+        return EngineRefusal(404, "NotFoundError", message, param="model")
+
     def generations(self) -> list[Recorded]:
         """The recorded chat and completion requests."""
         return [r for r in self.requests if r.path.endswith("/completions")]
@@ -172,8 +166,8 @@ class FakeEngine:
                 route("/v1/load_lora_adapter", self._load, "POST"),
                 route("/v1/unload_lora_adapter", self._unload, "POST"),
                 route("/adapters", self._open_load, "POST"),
-                Route("/v1/chat/completions", _Generation(self)),
-                Route("/v1/completions", _Generation(self)),
+                Route("/v1/chat/completions", Completions(self)),
+                Route("/v1/completions", Completions(self)),
             ],
             exception_handlers={EngineRefusal: _refuse, 404: _detail, 405: _detail},
         )
@@ -212,13 +206,13 @@ class FakeEngine:
         return json_reply({"object": "list", "data": [base, *adapters]})
 
     async def _load(self, request: Request) -> Response:
-        body = await self._recorded_json(request)
+        body = await self.recorded_json(request)
         name, path = _field(body, "lora_name"), _field(body, "lora_path")
         return await self._load_adapter(name, path, in_place=bool(body.get("load_inplace")))
 
     async def _open_load(self, request: Request) -> Response:
         """The route that the engine leaves open even with a key."""
-        body = await self._recorded_json(request)
+        body = await self.recorded_json(request)
         await self._load_adapter(body["name"], body["src"], in_place=False)
         return text_reply(f"Adapter {body['name']} registered")
 
@@ -248,7 +242,7 @@ class FakeEngine:
         return text_reply(f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload(self, request: Request) -> Response:
-        body = await self._recorded_json(request)
+        body = await self.recorded_json(request)
         name = _field(body, "lora_name")
         if not name:
             raise _invalid("'lora_name' needs to be provided to unload a LoRA adapter.")
@@ -258,16 +252,20 @@ class FakeEngine:
         self.weights.unload(name)
         return text_reply(f"Success: LoRA adapter '{name}' removed successfully.")
 
-    async def _recorded_json(self, request: Request) -> dict[str, Any]:
+    async def recorded_json(self, request: Request) -> dict[str, Any]:
+        """Record a request and read its body."""
         if request.headers.get("content-type", "").split(";")[0] != "application/json":
-            raise malformed("Unsupported Media Type: Only 'application/json' is allowed", None)
+            message = (
+                "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
+            )
+            raise malformed(message, None)
         raw = await request.body()
         record = Recorded(request.method, request.url.path, dict(request.headers), None)
         self.requests.append(record)
         try:
             record.body = orjson.loads(raw)
-        except ValueError as error:
-            raise malformed(f"JSON decode error: {error}", "body") from None
+        except orjson.JSONDecodeError as error:
+            raise malformed(f"JSON decode error: {error.msg}", f"body.{error.pos}") from None
         return dict(record.body)
 
     async def before_token(self, number: int) -> None:
@@ -281,140 +279,10 @@ class FakeEngine:
             raise EngineDeadError
 
 
-class _BreakOffError(Exception):
-    """The answer is to end here."""
-
-
-class _Generation:
-    """Both completion routes, as one raw ASGI endpoint that notices a client going away."""
-
-    def __init__(self, engine: FakeEngine) -> None:
-        self._engine = engine
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        if request.method != "POST":
-            await JSONResponse({"detail": "Method Not Allowed"}, 405)(scope, receive, send)
-            return
-        body = await self._engine._recorded_json(request)
-        record = self._engine.requests[-1]
-        work = asyncio.ensure_future(self._answer(request, body, record, send))
-        departure = asyncio.ensure_future(_departure(receive))
-        try:
-            await asyncio.wait({work, departure}, return_when=asyncio.FIRST_COMPLETED)
-            record.disconnected = not work.done()
-        finally:
-            departure.cancel()
-            if not work.done():
-                work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
-
-    async def _answer(
-        self, request: Request, body: dict[str, Any], record: Recorded, send: Send
-    ) -> None:
-        engine = self._engine
-        streamed = bool(body.get("stream"))
-        self._validate(body)
-        model = body["model"]
-        adapter = None if model == engine.base_model else model
-        if adapter is not None and adapter not in engine.weights.loaded:
-            raise not_found(model)
-        request_id = request.headers.get("x-request-id") or new_id()
-        plain = Call(body, request_id, render(body), "")
-        generate(plain, "", max_model_len=engine.max_model_len)
-        if streamed:
-            await _start(send)
-        try:
-            if engine.knobs.overloaded:
-                raise overloaded()
-            async with engine.slots.held(adapter, body.get("priority", 0)):
-                call = self._resolved(plain, adapter)
-                text = engine.reply(call)
-                choice = generate(call, text, max_model_len=engine.max_model_len)
-                choices = [choice] * (body.get("n") or 1)
-                if streamed:
-                    await self._stream(Replies(call), choices, record, send)
-                else:
-                    await self._wait_for(choice)
-                    effect = engine.weights.effect_of(adapter) if adapter else 0.0
-                    reply = json_reply(Replies(call).whole(choices, effect))
-                    await reply(request.scope, request.receive, send)
-        except _BreakOffError:
-            # An answer that is never completed makes the server close the connection.
-            if engine.knobs.break_by == "cut":
-                return
-            await _send(send, event(internal_error().body))
-        except (EngineRefusal, EngineDeadError) as error:
-            refusal = error if isinstance(error, EngineRefusal) else dead()
-            if not streamed:
-                raise refusal from error
-            await _send(send, event(refusal.body))
-        if streamed:
-            await _send(send, DONE)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    def _validate(self, body: dict[str, Any]) -> None:
-        if "model" not in body:
-            body["model"] = self._engine.base_model
-        if "messages" not in body and "prompt" not in body:
-            raise malformed("1 validation error: Field required", "body.messages")
-        temperature = body.get("temperature")
-        if temperature is not None and temperature < 0:
-            message = f"temperature must be non-negative, got {temperature}."
-            raise bad_request(message, "temperature")
-
-    def _resolved(self, call: Call, adapter: str | None) -> Call:
-        """Find out which weights answer; using an evicted adapter may kill the engine."""
-        engine = self._engine
-        if engine.is_dead:
-            raise EngineDeadError
-        if adapter is None:
-            return call
-        salt = call.body.get("cache_salt") or ""
-        try:
-            marker = engine.weights.marker_for(adapter, salt=salt, prompt=call.prompt)
-        except EngineDeadError:
-            engine.die()
-            raise
-        return Call(call.body, call.request_id, call.prompt, marker)
-
-    async def _wait_for(self, choice: Generated) -> None:
-        for number in range(max(1, len(choice.tokens))):
-            await self._engine.before_token(number)
-
-    async def _stream(
-        self, replies: Replies, choices: list[Generated], record: Recorded, send: Send
-    ) -> None:
-        async for number, chunk in self._chunks(replies, choices):
-            await _send(send, event(chunk))
-            record.tokens_sent = max(record.tokens_sent, number)
-
-    async def _chunks(
-        self, replies: Replies, choices: list[Generated]
-    ) -> AsyncIterator[tuple[int, dict[str, Any]]]:
-        engine = self._engine
-        await engine.before_token(0)
-        for index in range(len(choices)):
-            yield 0, replies.first(index)
-        for number in range(max(1, *(len(choice.tokens) for choice in choices))):
-            if number:
-                await engine.before_token(number)
-            if number == engine.knobs.break_after_tokens:
-                raise _BreakOffError
-            for index, choice in enumerate(choices):
-                if number < len(choice.tokens):
-                    yield number + 1, replies.delta(index, choice, number)
-                elif not choice.tokens:
-                    yield 0, replies.empty(index, choice)
-        total = sum(len(choice.tokens) for choice in choices)
-        yield 0, replies.last(total)
-
-
 def _field(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str):
-        raise malformed(f"1 validation error: {name} Field required", f"body.{name}")
+        raise malformed("Field required", f"body.{name}")
     return value
 
 
@@ -431,17 +299,3 @@ async def _refuse(_: Request, error: Exception) -> Response:
 async def _detail(_: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 500)
     return JSONResponse({"detail": getattr(error, "detail", "")}, status)
-
-
-async def _departure(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _start(send: Send) -> None:
-    headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-
-
-async def _send(send: Send, data: bytes) -> None:
-    await send({"type": "http.response.body", "body": data, "more_body": True})

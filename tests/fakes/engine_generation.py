@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from tests.fakes.engine_replies import bad_request
 
@@ -73,6 +70,8 @@ class Generated:
     tokens: list[str]
     finish_reason: str
     stop_reason: str | None
+    generated: int
+    """How many tokens were made, given out or not."""
 
     @property
     def text(self) -> str:
@@ -83,18 +82,19 @@ class Generated:
 def generate(call: Call, text: str, *, max_model_len: int) -> Generated:
     """Cut a reply at the first stop string and at the token limit.
 
-    Raises:
-        EngineRefusal: when the prompt and the wanted tokens do not fit the context.
+    The tokens of a stop string were generated, and count, though they are not given out.
     """
-    limit = _token_limit(call, max_model_len)
-    reason, stop_reason = "stop", None
+    limit = token_limit(call, max_model_len)
+    tokens = pieces(text)
+    reason, stop_reason, generated = "stop", None, len(tokens)
     for stop in _stops(call.body):
         if (at := text.find(stop)) >= 0:
+            generated = len(pieces(text[: at + len(stop)]))
             text, stop_reason = text[:at], stop
     tokens = pieces(text)
     if len(tokens) > limit:
-        tokens, reason, stop_reason = tokens[:limit], "length", None
-    return Generated(tokens, reason, stop_reason)
+        tokens, reason, stop_reason, generated = tokens[:limit], "length", None, limit
+    return Generated(tokens, reason, stop_reason, max(generated, 1))
 
 
 def prompt_tokens(call: Call) -> int:
@@ -102,15 +102,28 @@ def prompt_tokens(call: Call) -> int:
     return max(1, len(call.prompt.split()))
 
 
-def _token_limit(call: Call, max_model_len: int) -> int:
+def token_limit(call: Call, max_model_len: int) -> int:
+    """Say how many tokens may be generated.
+
+    Raises:
+        EngineRefusal: when the prompt and the wanted tokens do not fit the context.
+    """
     body, used = call.body, prompt_tokens(call)
     wanted = body.get("max_completion_tokens") or body.get("max_tokens")
+    limit = f"This model's maximum context length is {max_model_len} tokens. However, "
+    if used >= max_model_len:
+        raise bad_request(
+            f"{limit}your prompt contains at least {max_model_len + 1} input tokens, which exceeds "
+            "this limit even without any output tokens. Please reduce the length of the input "
+            f"prompt. (parameter=input_tokens, value={max_model_len + 1})",
+            param="input_tokens",
+        )
     if used + (wanted or 1) > max_model_len:
         raise bad_request(
-            f"This model's maximum context length is {max_model_len} tokens. However, you "
-            f"requested {wanted or 0} output tokens and your prompt contains at least {used} "
-            "input tokens. Please reduce the length of the input prompt or the number of "
-            "requested output tokens.",
+            f"{limit}you requested {wanted} output tokens and your prompt contains at least "
+            f"{used} input tokens, for a total of at least {used + (wanted or 0)} tokens. Please "
+            "reduce the length of the input prompt or the number of requested output tokens. "
+            f"(parameter=input_tokens, value={used})",
             param="input_tokens",
         )
     return int(wanted or (max_model_len - used if call.chat else 16))
@@ -119,107 +132,3 @@ def _token_limit(call: Call, max_model_len: int) -> int:
 def _stops(body: dict[str, Any]) -> list[str]:
     stop = body.get("stop") or []
     return [stop] if isinstance(stop, str) else list(stop)
-
-
-class Replies:
-    """Builds the JSON of one call's reply and chunks."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        kind = "chatcmpl" if call.chat else "cmpl"
-        self._shared = {
-            "id": f"{kind}-{call.request_id}",
-            "created": int(time.time()),
-            "model": call.body["model"],
-        }
-        options = call.body.get("stream_options") or {}
-        self._continuous = bool(options.get("continuous_usage_stats"))
-
-    def whole(self, choices: list[Generated], effect: float) -> dict[str, Any]:
-        """The body of a reply that is not streamed."""
-        call = self._call
-        count = sum(len(choice.tokens) for choice in choices)
-        body: dict[str, Any] = {
-            **self._shared,
-            "object": "chat.completion" if call.chat else "text_completion",
-            "choices": [self._choice(i, choice, effect) for i, choice in enumerate(choices)],
-            "usage": self.usage(count),
-            "system_fingerprint": "fake",
-        }
-        if call.chat:
-            body["prompt_logprobs"] = None
-        return body
-
-    def first(self, index: int) -> dict[str, Any]:
-        """The chunk that names the role."""
-        return self._chunk(index, {"role": "assistant", "content": ""}, 0)
-
-    def delta(self, index: int, choice: Generated, at: int) -> dict[str, Any]:
-        """The chunk of one token; the last one carries the finish reason."""
-        chunk = self._chunk(index, {"content": choice.tokens[at]}, at + 1)
-        if at == len(choice.tokens) - 1:
-            chunk["choices"][0]["finish_reason"] = choice.finish_reason
-            chunk["choices"][0]["stop_reason"] = choice.stop_reason
-        return chunk
-
-    def empty(self, index: int, choice: Generated) -> dict[str, Any]:
-        """The only chunk of an answer without text."""
-        chunk = self._chunk(index, {"content": ""}, 1)
-        chunk["choices"][0]["finish_reason"] = choice.finish_reason
-        chunk["choices"][0]["stop_reason"] = choice.stop_reason
-        return chunk
-
-    def last(self, completion_tokens: int) -> dict[str, Any]:
-        """The chunk that carries the usage and no choice."""
-        chunk = self._chunk(0, {}, completion_tokens)
-        return {**chunk, "choices": [], "usage": self.usage(completion_tokens)}
-
-    def usage(self, completion_tokens: int) -> dict[str, Any]:
-        """Count a call's tokens."""
-        prompt = prompt_tokens(self._call)
-        return {
-            "prompt_tokens": prompt,
-            "total_tokens": prompt + completion_tokens,
-            "completion_tokens": completion_tokens,
-        }
-
-    def _chunk(self, index: int, delta: dict[str, Any], tokens: int) -> dict[str, Any]:
-        choice: dict[str, Any] = {"index": index, "logprobs": None, "finish_reason": None}
-        chunk: dict[str, Any] = {**self._shared, "choices": [choice]}
-        if self._call.chat:
-            chunk["object"] = "chat.completion.chunk"
-            choice["delta"] = delta
-        else:
-            chunk["object"] = "text_completion"
-            choice["text"] = delta.get("content", "")
-        if self._continuous:
-            chunk["usage"] = self.usage(tokens)
-        return chunk
-
-    def _choice(self, index: int, choice: Generated, effect: float) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "index": index,
-            "logprobs": None,
-            "finish_reason": choice.finish_reason,
-            "stop_reason": choice.stop_reason,
-        }
-        if self._call.chat:
-            return {**body, "message": {"role": "assistant", "content": choice.text}}
-        body["text"] = choice.text
-        if self._call.body.get("prompt_logprobs") is not None:
-            body["prompt_logprobs"] = prompt_logprobs(self._call.prompt, effect)
-        return body
-
-
-def prompt_logprobs(prompt: str, effect: float) -> list[dict[str, Any] | None]:
-    """Score a prompt's words; an adapter shifts every score by its effect."""
-    scores: list[dict[str, Any] | None] = [None]
-    for place, word in enumerate(prompt.split()[1:], start=1):
-        logprob = -math.log(2 + len(word)) - effect
-        scores.append({str(place): {"logprob": logprob, "rank": 1, "decoded_token": word}})
-    return scores
-
-
-def new_id() -> str:
-    """Make a request id."""
-    return uuid4().hex

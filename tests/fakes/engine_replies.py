@@ -19,12 +19,6 @@ class EngineRefusal(Exception):
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 
-def not_found(model: str) -> EngineRefusal:
-    """An unknown `model`."""
-    message = f"The model `{model}` does not exist."
-    return EngineRefusal(404, "NotFoundError", message, param="model")
-
-
 def bad_request(message: str, param: str | None = None) -> EngineRefusal:
     """A value that the engine refuses."""
     return EngineRefusal(400, "BadRequestError", message, param=param)
@@ -32,7 +26,7 @@ def bad_request(message: str, param: str | None = None) -> EngineRefusal:
 
 def malformed(message: str, param: str | None) -> EngineRefusal:
     """A body that does not parse."""
-    return EngineRefusal(400, "Bad Request", message, param=param)
+    return EngineRefusal(400, "Bad Request", f"1 validation error:\n  {message}", param=param)
 
 
 def overloaded() -> EngineRefusal:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 
 from services.chassis.credentials import require_shared_key
 from services.chassis.errors import NotFound, ServiceError, install_error_handlers
@@ -233,18 +234,18 @@ def _add_documents(app: FastAPI, fake: FakeRetriever) -> None:
 
 
 def _add_files(app: FastAPI, fake: FakeRetriever) -> None:
-    @app.post("/collections/{name}/files")
-    async def upload(request: Request, name: str) -> UploadReceipt:
+    @app.post("/collections/{name}/files", response_model=None)
+    async def upload(request: Request, name: str) -> UploadReceipt | Response:
         await fake.arrive(request)
         try:
             body = await request.body()
-        except Exception:
+        except ClientDisconnect:
             fake.broken_uploads += 1
-            raise
+            return Response(status_code=400)
         fake.uploaded.append(body)
-        form = await request.form()
-        names = [f.filename or "" for f in form.getlist("files") if not isinstance(f, str)]
-        prefix = form.get("id_prefix")
+        async with request.form() as form:
+            names = [f.filename or "" for f in form.getlist("files") if not isinstance(f, str)]
+            prefix = form.get("id_prefix")
         lead = prefix if isinstance(prefix, str) else ""
         return UploadReceipt(
             collection=name,

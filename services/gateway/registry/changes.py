@@ -101,7 +101,7 @@ class Registry:
         try:
             await self.keeper.refresh()
         except RegistryUnavailable:
-            _log.warning("registry.refresh_failed", exc_info=True)
+            _log.warning("registry.refresh_failed")
 
 
 async def bump(connection: AsyncConnection, subjects: set[Subject]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,6 +138,12 @@ def _prepare_sqlite(engine: AsyncEngine, url: URL) -> None:
         writes = connection.get_execution_options().get(_WRITES)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def _on_invalidate(connection: Any, _: Any, __: Any) -> None:
+        # A cancelled request's connection is closed with a statement still open, which SQLite takes
+        # for a reason to keep the transaction, and with it the writer's lock.
+        connection.rollback()
+
 
 @contextlib.contextmanager
 def _translated() -> Any:
@@ -146,9 +153,14 @@ def _translated() -> Any:
     except (PoolTimeoutError, OSError) as error:
         raise RegistryUnavailable(_MEND) from error
     except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error, OperationalError):
+        if error.connection_invalidated or _is_away(error):
             raise RegistryUnavailable(_MEND) from error
         raise
+
+
+def _is_away(error: DBAPIError) -> bool:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return isinstance(error, OperationalError) and code != sqlite3.SQLITE_ERROR
 
 
 _MEND = "The registry database cannot be reached; try again shortly."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import bindparam, update
 
 from services.gateway.registry import tables
-from services.gateway.registry.database import Database
+from services.gateway.registry.database import Database, RegistryUnavailable
 
 
 @dataclass(slots=True)
@@ -23,6 +24,11 @@ class KeyUsage:
     def note(self, key_id: str) -> None:
         """Note that a key was used now."""
         self._used[key_id] = int(self.clock())
+
+    async def close(self) -> None:
+        """Write what is left; without the registry it is lost."""
+        with contextlib.suppress(RegistryUnavailable):
+            await self.write()
 
     async def write(self) -> None:
         """Write what was noted; what cannot be written stays for the next time."""

@@ -388,7 +388,7 @@ class Catalogue:
         query = select(collections.c.name, collections.c.fingerprint).where(
             collections.c.tenant == tenant, collections.c.name.in_(names)
         )
-        known = dict(row.tuple() for row in await connection.execute(query))
+        known = {row.name: row.fingerprint for row in await connection.execute(query)}
         for name, fingerprint in known.items():
             if fingerprint != self._fingerprint:
                 raise EmbeddingMismatch(

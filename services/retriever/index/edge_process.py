@@ -14,7 +14,7 @@ from typing import Any
 import qdrant_edge as qdrant
 
 from services.retriever.children import answer_parent
-from services.retriever.fusion import Scored, rank
+from services.retriever.fusion import Candidates, Scored, rank
 from services.retriever.index.payloads import DENSE, KEYWORDS, LEXICAL, payload_of
 from services.retriever.index.port import (
     CONTENT,
@@ -31,6 +31,12 @@ from services.retriever.index.port import (
     OneOf,
 )
 
+VACUUM_AFTER = 2_000
+"""Deleted points that are always put up with."""
+
+VACUUM_SHARE = 0.2
+"""The share of deleted points that is put up with; searches wait while they are cleared away."""
+
 _LOCK_PATIENCE_SECONDS = 20.0
 
 
@@ -39,6 +45,8 @@ class Shard:
 
     def __init__(self, directory: Path, dimensions: int) -> None:
         self._shard = _open(directory, dimensions)
+        self._shard.optimize()
+        self._deleted = 0
 
     def upsert(self, points: Sequence[ChunkPoint]) -> None:
         """Store points, all or none of them."""
@@ -62,6 +70,7 @@ class Shard:
 
     def delete(self, where: Condition) -> None:
         """Remove the points that match."""
+        self._deleted += self.count(where)
         self._shard.update(qdrant.UpdateOperation.delete_points_by_filter(_filter(where)))
 
     def count(self, where: Condition | None) -> int:
@@ -73,11 +82,15 @@ class Shard:
         """Count the points of every revision."""
         everything = max(self.count(None), 1)
         facet = qdrant.FacetRequest(key=REVISION, limit=everything, exact=True)
-        return {int(hit.value): int(hit.count) for hit in self._shard.facet(facet).hits}
+        hits = self._shard.facet(facet).hits
+        return {int(hit.value): int(hit.count) for hit in hits if hit.count}
 
     def flush(self) -> None:
-        """Bring everything to disk."""
+        """Bring everything to disk; give back the room of deleted points when it is much."""
         self._shard.flush()
+        if self._deleted > max(VACUUM_AFTER, VACUUM_SHARE * self.count(None)):
+            self._deleted = 0
+            self._shard.optimize()
 
     def close(self) -> None:
         """Flush and give the lock back."""
@@ -87,18 +100,9 @@ class Shard:
     def search(self, query: IndexQuery) -> list[Hit]:
         """Find the best points, best first."""
         where = _filter(query.where)
-        dense = self._by_meaning(query, where, query.prefetch) if query.by_meaning else []
-        lexical = self._by_words(query, where) if query.by_words else []
-        similarities = dict(dense)
-        unknown = [point for point, _ in lexical if point not in similarities]
-        if unknown:
-            only = qdrant.Filter(must=[where, qdrant.HasIdCondition(set(unknown))])
-            similarities.update(self._by_meaning(query, only, len(unknown)))
         ranked = rank(
-            dense,
-            lexical,
-            similarities,
-            weights=query.weights,
+            self._candidates(query, where),
+            query.weights,
             min_similarity=query.min_similarity,
             limit=query.limit,
         )
@@ -119,6 +123,19 @@ class Shard:
             for found in ranked
         ]
 
+    def _candidates(self, query: IndexQuery, where: qdrant.Filter) -> Candidates:
+        """Run both rankings, then score what only one of them found by the other's measure too."""
+        nearest = self._by_meaning(query, where, query.prefetch) if query.by_meaning else []
+        told = self._by_words(query, where, query.prefetch) if query.by_words else []
+        similarities, words = dict(nearest), dict(told)
+        if unseen := words.keys() - similarities.keys():
+            only = qdrant.Filter(must=[where, qdrant.HasIdCondition({*unseen})])
+            similarities.update(self._by_meaning(query, only, len(unseen)))
+        if query.by_words and (unseen := similarities.keys() - words.keys()):
+            only = qdrant.Filter(must=[where, qdrant.HasIdCondition({*unseen})])
+            words.update(self._by_words(query, only, len(unseen)))
+        return Candidates(nearest, similarities, words)
+
     def _by_meaning(self, query: IndexQuery, where: qdrant.Filter, limit: int) -> list[Scored]:
         return self._nearest(
             qdrant.QueryRequest(
@@ -130,24 +147,24 @@ class Shard:
             )
         )
 
-    def _by_words(self, query: IndexQuery, where: qdrant.Filter) -> list[Scored]:
+    def _by_words(self, query: IndexQuery, where: qdrant.Filter, limit: int) -> list[Scored]:
         if not query.lexical.indices:
             return []
         words = qdrant.SparseVector(list(query.lexical.indices), list(query.lexical.values))
         corpus = qdrant.IdfParams(corpus=_filter(query.corpus))
-        return self._nearest(
+        found = self._nearest(
             qdrant.QueryRequest(
-                limit=query.prefetch,
+                limit=limit,
                 query=qdrant.Query.Nearest(words, using=LEXICAL),
                 filter=where,
                 params=qdrant.SearchParams(idf=corpus),
                 with_payload=False,
             )
         )
+        return [scored for scored in found if scored[1] > 0]
 
     def _nearest(self, request: qdrant.QueryRequest) -> list[Scored]:
-        found = [(str(point.id), point.score) for point in self._shard.query(request)]
-        return sorted(found, key=lambda scored: (-scored[1], scored[0]))
+        return [(str(point.id), point.score) for point in self._shard.query(request)]
 
 
 def _open(directory: Path, dimensions: int) -> qdrant.EdgeShard:

@@ -6,7 +6,7 @@ Imported only when a server is used: the library takes a second and 120 MB.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -14,7 +14,7 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from services.retriever.errors import IndexUnavailable
-from services.retriever.fusion import Scored, rank
+from services.retriever.fusion import Candidates, Scored, rank
 from services.retriever.index.payloads import DENSE, KEYWORDS, LEXICAL, payload_of
 from services.retriever.index.port import (
     CONTENT,
@@ -125,19 +125,9 @@ class ServerIndex:
 
     async def _search(self, query: IndexQuery) -> list[Hit]:
         where = self._filter(query.where)
-        dense, lexical = await self._rankings(query, where)
-        similarities = dict(dense)
-        unknown = [point for point, _ in lexical if point not in similarities]
-        if unknown:
-            only = models.Filter(must=[where, models.HasIdCondition(has_id=[*unknown])])
-            request = self._by_meaning(query, only, len(unknown))
-            (found,) = await self._client.query_batch_points(self._collection, [request])
-            similarities.update(_scored(found.points))
         ranked = rank(
-            dense,
-            lexical,
-            similarities,
-            weights=query.weights,
+            await self._candidates(query, where),
+            query.weights,
             min_similarity=query.min_similarity,
             limit=query.limit,
         )
@@ -154,21 +144,30 @@ class ServerIndex:
             if (payload := payloads.get(found.id))
         ]
 
-    async def _rankings(
-        self, query: IndexQuery, where: models.Filter
-    ) -> tuple[list[Scored], list[Scored]]:
-        requests, kinds = [], []
-        if query.by_meaning:
-            requests.append(self._by_meaning(query, where, query.prefetch))
-            kinds.append(DENSE)
-        if query.by_words and query.lexical.indices:
-            requests.append(self._by_words(query, where))
-            kinds.append(LEXICAL)
-        if not requests:
-            return [], []
-        answers = await self._client.query_batch_points(self._collection, requests)
-        found = {kind: _scored(answer.points) for kind, answer in zip(kinds, answers, strict=True)}
-        return found.get(DENSE, []), found.get(LEXICAL, [])
+    async def _candidates(self, query: IndexQuery, where: models.Filter) -> Candidates:
+        """Run both rankings, then score what only one of them found by the other's measure too."""
+        asks_words = query.by_words and bool(query.lexical.indices)
+        nearest, told = await self._answers(
+            self._by_meaning(query, where, query.prefetch) if query.by_meaning else None,
+            self._by_words(query, where, query.prefetch) if asks_words else None,
+        )
+        similarities, words = dict(nearest), _sharing(told)
+        far, silent = words.keys() - similarities.keys(), similarities.keys() - words.keys()
+        more_near, more_told = await self._answers(
+            self._by_meaning(query, _only(where, far), len(far)) if far else None,
+            self._by_words(query, _only(where, silent), len(silent))
+            if asks_words and silent
+            else None,
+        )
+        return Candidates(nearest, similarities | dict(more_near), words | _sharing(more_told))
+
+    async def _answers(self, *requests: models.QueryRequest | None) -> list[list[Scored]]:
+        """Answer in one call the requests that are made; the others have nothing."""
+        made = [request for request in requests if request is not None]
+        if not made:
+            return [[] for _ in requests]
+        answers = iter(await self._client.query_batch_points(self._collection, made))
+        return [[] if request is None else _scored(next(answers).points) for request in requests]
 
     def _by_meaning(
         self, query: IndexQuery, where: models.Filter, limit: int
@@ -177,12 +176,12 @@ class ServerIndex:
             query=list(query.dense), using=DENSE, filter=where, limit=limit, with_payload=False
         )
 
-    def _by_words(self, query: IndexQuery, where: models.Filter) -> models.QueryRequest:
+    def _by_words(self, query: IndexQuery, where: models.Filter, limit: int) -> models.QueryRequest:
         return models.QueryRequest(
             query=self._sparse(query.lexical),
             using=LEXICAL,
             filter=where,
-            limit=query.prefetch,
+            limit=limit,
             params=models.SearchParams(
                 idf=models.IdfCorpusParams(corpus=self._filter(query.corpus))
             ),
@@ -244,3 +243,12 @@ def _scored(points: Sequence[Any]) -> list[Scored]:
     """
     found = [(str(point.id), float(point.score)) for point in points]
     return sorted(found, key=lambda scored: (-scored[1], scored[0]))
+
+
+def _sharing(scored: Sequence[Scored]) -> dict[str, float]:
+    """Leave out points that share no word, which some engines list with a score of zero."""
+    return {point: score for point, score in scored if score > 0}
+
+
+def _only(where: models.Filter, points: Iterable[str]) -> models.Filter:
+    return models.Filter(must=[where, models.HasIdCondition(has_id=[*points])])

@@ -14,6 +14,7 @@ from tests.service.gateway.gateway import (
     gateway_under_test,
 )
 
+
 @pytest.fixture(params=["sqlite"] if POSTGRES_URL is None else ["sqlite", "postgres"])
 async def database_url(request: pytest.FixtureRequest) -> AsyncIterator[str | None]:
     """The registry's URL: None stands for the embedded SQLite."""

@@ -21,6 +21,8 @@ from services.chassis.credentials import new_api_key, new_key_id
 from services.gateway.app import create_app
 from services.gateway.resources import Resources
 from services.gateway.settings import Settings
+from tests.fakes.agent import FakeAgent
+from tests.fakes.archives import files_of, tar_gz
 from tests.fakes.loopback import running
 from tests.fakes.retriever import API_KEY, FakeRetriever
 
@@ -119,10 +121,42 @@ class GatewayUnderTest:
     def agent(self) -> Client:
         return self.client(self.secrets["agent"])
 
+    def replica(self, name: str = "replica-1", **fields: Any) -> FakeAgent:
+        """A replica that reports to this gateway once it beats."""
+
+        async def post(report: dict[str, Any]) -> Any:
+            reply = await self.agent.post("/internal/replicas/heartbeat", json=report)
+            assert reply.status == 200, reply.body
+            return reply.body
+
+        return FakeAgent(post, name=name, **fields)
+
+    async def register(
+        self, folder: Path, *, client: Client | None = None, **fields: str
+    ) -> dict[str, Any]:
+        """Upload an adapter folder and return the registered version."""
+        reply = await upload(client or self.admin, tar_gz(files_of(folder)), fields)
+        assert reply.status in (200, 201), reply.body
+        return dict(reply.body)
+
     @property
     def neighbour(self) -> Client:
         """The operator of another tenant."""
         return self.client(self.secrets["neighbour/admin"])
+
+
+async def upload(
+    client: Client,
+    archive: bytes,
+    fields: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Reply:
+    """Post an archive as an operator's tool would."""
+    form = aiohttp.FormData()
+    form.add_field("file", archive, filename="어댑터.tar.gz", content_type="application/gzip")
+    for name, value in (fields or {}).items():
+        form.add_field(name, value)
+    return await client.post("/admin/adapters", data=form, headers=headers)
 
 
 def write_keys(folder: Path) -> dict[str, str]:

@@ -80,10 +80,14 @@ async def test_a_migration_that_breaks_leaves_nothing_behind(database: Database)
 
 async def test_a_change_that_fails_changes_nothing(url: str) -> None:
     async with another_gateway(url) as registry:
-        with pytest.raises(RuntimeError, match="on purpose"):
+
+        async def fail_after_issuing() -> None:
             async with registry.change(ACTOR) as change:
                 await keys.issue(change, None, write=WRITE)
                 raise RuntimeError("on purpose")
+
+        with pytest.raises(RuntimeError, match="on purpose"):
+            await fail_after_issuing()
         assert await keys.listed(registry, "default", Page(10)) == ([], False)
         assert await audit.listed(registry, "default", Page(10)) == ([], False)
         await registry.keeper.refresh()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import anyio
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
-from services.chassis.artifacts import ArtifactStore, sha256_of
+from services.chassis.artifacts import ArtifactStore, _publish, sha256_of
 from services.chassis.errors import NotFound
 
 pytestmark = pytest.mark.anyio
@@ -135,6 +136,15 @@ def test_two_writers_of_one_key_leave_one_complete_folder(
             done.result()
     assert contents(root / KEY) == contents(folder)
     assert list((root / ".staging").iterdir()) == []
+
+
+def test_a_writer_that_comes_second_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    late = tmp_path / "late"
+    late.mkdir()
+    (late / "weights.bin").write_bytes(b"late")
+    before = contents(folder)
+    _publish(LocalFileSystem(), str(late), str(folder))
+    assert contents(folder) == before
 
 
 def test_two_readers_of_one_key_leave_one_complete_copy(

@@ -24,7 +24,6 @@ LOCAL_ONLY = {
         "gguf",
         "huggingface_hub",
         "numpy",
-        "safetensors",
         "tokenizers",
         "transformers",
     },
@@ -37,30 +36,62 @@ def pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^ ;]+)", text, re.MULTILINE))
 
 
-def imported(room: str) -> set[str]:
-    """Top-level modules that a room's files import, at any depth of the code."""
-    names = set()
-    for file in (ROOT / "services" / room).rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names.add(node.module.split(".")[0])
-    return names - set(sys.stdlib_module_names) - {"services"}
+def reached(service: str) -> set[Path]:
+    """The files that a process imports when it starts, from `__main__` on."""
+    waiting = [f"services.{service}.__main__"]
+    files: set[Path] = set()
+    while waiting:
+        place = ROOT.joinpath(*waiting.pop().split("."))
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.exists() and file not in files:
+                files.add(file)
+                waiting += [name for name in imports(file) if name.startswith("services.")]
+    return files
+
+
+def imports(file: Path, *, later: bool = False) -> set[str]:
+    """What a file imports when it is imported itself, and what its functions import `later`."""
+    deferred = () if later else (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    names: set[str] = set()
+    waiting: list[ast.AST] = [*ast.parse(file.read_text()).body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        elif not isinstance(node, deferred):
+            waiting += ast.iter_child_nodes(node)
+    return names
+
+
+def missing(service: str, names: set[str]) -> set[str]:
+    """Which of the modules come from no package of the service's lock."""
+    locked, distributions = set(pins(service)) | APART, packages_distributions()
+    modules = {name.split(".")[0] for name in names} - {*sys.stdlib_module_names, "services"}
+    return {
+        module
+        for module in modules - APART
+        if not locked & {d.lower().replace("_", "-") for d in distributions.get(module, [])}
+    }
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_image_installs_all_that_its_service_imports(service: str) -> None:
-    distributions = packages_distributions()
-    locked = {name.replace("_", "-") for name in pins(service)}
-    missing = {
-        module
-        for room in (*SHARED, service)
-        for module in imported(room)
-        if module not in APART
-        and not locked & {d.lower().replace("_", "-") for d in distributions.get(module, [])}
-    }
-    assert not missing - LOCAL_ONLY.get(service, set())
+def test_an_image_installs_all_that_its_service_needs_to_start(service: str) -> None:
+    files = reached(service)
+    assert ROOT / "services" / service / "app.py" in files
+    for file in files:
+        assert not missing(service, imports(file)), file.relative_to(ROOT)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_installs_all_that_its_service_needs_later(service: str) -> None:
+    for room in (*SHARED, service):
+        for file in (ROOT / "services" / room).rglob("*.py"):
+            needed = missing(service, imports(file, later=True))
+            assert needed <= LOCAL_ONLY.get(service, set()), file.relative_to(ROOT)
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from services.chassis.settings import ServiceSettings
+from services.generator import launching
+from services.generator.launching import EnginePlan, command
 from tests.unit.deploy.conftest import Manifest, containers, environment, of_kind
 
 SERVICES = {
@@ -94,6 +97,36 @@ def test_the_engines_arguments_name_variables_that_it_has(manifests: list[Manife
         _, found, rest = argument.partition("$(")
         if found:
             assert rest.rstrip(")") in known, argument
+
+
+def test_the_engine_has_every_argument_that_an_agent_would_start_it_with(
+    manifests: list[Manifest], tmp_path: Path
+) -> None:
+    plan = EnginePlan(
+        folder=tmp_path,
+        served_name="base",
+        host="0.0.0.0",
+        port=ENGINE_PORT,
+        api_key="key",
+        cache_dir=tmp_path,
+        device="cuda",
+        max_loras=4,
+        max_cpu_loras=8,
+        max_lora_rank=32,
+        max_model_len=4096,
+        max_num_seqs=64,
+        max_queued_requests=256,
+        kv_cache_gib=1,
+        cpu_threads=1,
+        gpu_memory_utilization=0.9,
+    )
+    engine = containers(manifests)["generator", "engine"]
+    given = {argument.partition("=")[0] for argument in engine["args"]}
+    assert given == {part for part in command(plan) if part.startswith("--")}
+    started = launching.environment(plan, {})
+    assert environment(manifests, engine).items() >= {
+        (name, started[name]) for name in ("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "HF_HUB_OFFLINE")
+    }
 
 
 def test_the_agent_puts_adapters_where_the_engine_reads_them(manifests: list[Manifest]) -> None:

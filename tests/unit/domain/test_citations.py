@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.domain.citations import CitationFilter, check_citations
+from services.domain.citations import CitationFilter, Marker, check_citations, find_markers
 
 
 def streamed(pieces: list[str], passages: int) -> tuple[str, list[int], int]:
@@ -108,3 +108,10 @@ def test_no_marker_stays_that_names_no_passage(parts: list[str], passages: int) 
 @given(text=st.text(alphabet=st.characters(exclude_characters="[")))
 def test_text_without_brackets_is_never_changed(text: str) -> None:
     assert check_citations(text, 3) == (text, [], 0)
+
+
+def test_markers_are_found_where_they_stand() -> None:
+    text = "환불은 30일입니다 [1]. Both [2, 3]입니다 and [x]."
+    found = find_markers(text)
+    assert found == [Marker(11, 14, (1,)), Marker(21, 27, (2, 3))]
+    assert [text[marker.start : marker.end] for marker in found] == ["[1]", "[2, 3]"]

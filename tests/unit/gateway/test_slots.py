@@ -22,7 +22,7 @@ async def nowhere(_: dict[str, Any]) -> Any:
 def version(id_: str) -> AdapterVersion:
     return AdapterVersion(
         id=id_,
-        name=id_.split("@")[0],
+        name=id_.split("@", maxsplit=1)[0],
         content_hash=id_.split("@")[1] * 5,
         rank=8,
         target_modules=["q_proj"],
@@ -109,9 +109,7 @@ def test_a_version_that_does_not_fit_is_refused_with_the_arithmetic() -> None:
     check_room(snapshot(versions, versions[:2], replica(max_cpu_loras=3)), versions[2])
 
 
-@given(
-    count=st.integers(0, 12), served=st.lists(st.integers(0, 11)), capacity=st.integers(1, 12)
-)
+@given(count=st.integers(0, 12), served=st.lists(st.integers(0, 11)), capacity=st.integers(1, 12))
 def test_orders_hold_all_that_is_pinned_and_never_more_than_fits(
     count: int, served: list[int], capacity: int
 ) -> None:

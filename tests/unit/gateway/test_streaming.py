@@ -42,6 +42,10 @@ class Client:
         self.sent.append(message)
 
 
+def watched(client: Client) -> WhileConnected:
+    return WhileConnected(client.receive, Responder(client.send))
+
+
 def piece(body: bytes, *, more: bool = False) -> Message:
     return {"type": "http.request", "body": body, "more_body": more}
 
@@ -63,7 +67,7 @@ async def test_the_body_stops_where_it_waits_when_the_client_leaves() -> None:
     client, steps = Client(), []
 
     async def work() -> None:
-        async with WhileConnected(client.receive):
+        async with watched(client):
             steps.append("began")
             client.leave()
             await asyncio.Event().wait()
@@ -76,7 +80,7 @@ async def test_the_body_stops_where_it_waits_when_the_client_leaves() -> None:
 
 async def test_a_body_that_finishes_first_is_not_disturbed() -> None:
     client = Client()
-    async with WhileConnected(client.receive):
+    async with watched(client):
         await asyncio.sleep(0)
     client.leave()
     await asyncio.sleep(0)
@@ -93,7 +97,7 @@ async def test_a_body_that_hides_its_cancellation_still_ends_with_the_client_gon
     client = Client()
 
     async def work() -> None:
-        async with WhileConnected(client.receive):
+        async with watched(client):
             client.leave()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
@@ -108,7 +112,7 @@ async def test_an_error_while_cleaning_up_leaves_no_cancellation_behind() -> Non
     client = Client()
 
     async def work() -> None:
-        async with WhileConnected(client.receive):
+        async with watched(client):
             client.leave()
             try:
                 await asyncio.Event().wait()
@@ -121,9 +125,21 @@ async def test_an_error_while_cleaning_up_leaves_no_cancellation_behind() -> Non
     await asyncio.sleep(0)
 
 
+async def test_a_client_that_leaves_with_the_whole_response_is_not_missed() -> None:
+    client, steps = Client(), []
+    responder = Responder(client.send)
+    async with WhileConnected(client.receive, responder):
+        await responder.piece(b"all", last=True)
+        client.leave()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        steps.append("cleaned up")
+    assert steps == ["cleaned up"]
+
+
 async def test_an_error_of_the_body_passes() -> None:
     with pytest.raises(KeyError):
-        async with WhileConnected(Client().receive):
+        async with watched(Client()):
             raise KeyError
 
 
@@ -131,7 +147,7 @@ async def test_a_cancellation_from_outside_is_not_a_client_that_left() -> None:
     began = asyncio.Event()
 
     async def work() -> None:
-        async with WhileConnected(Client().receive):
+        async with watched(Client()):
             began.set()
             await asyncio.Event().wait()
 
@@ -144,7 +160,7 @@ async def test_a_cancellation_from_outside_is_not_a_client_that_left() -> None:
 
 async def test_a_timeout_inside_is_not_a_client_that_left() -> None:
     with pytest.raises(TimeoutError):
-        async with WhileConnected(Client().receive), asyncio.timeout(0.01):
+        async with watched(Client()), asyncio.timeout(0.01):
             await asyncio.Event().wait()
 
 
@@ -152,7 +168,7 @@ async def test_cleaning_up_after_a_client_may_wait() -> None:
     client, steps = Client(), []
 
     async def work() -> None:
-        async with WhileConnected(client.receive):
+        async with watched(client):
             client.leave()
             try:
                 await asyncio.Event().wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import random
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from services.chassis.errors import ServiceError
 from services.contracts.adapters import CONFIG_FILE, MANIFEST_FILE, WEIGHTS_FILE
-from services.gateway.adapters.layout import AdapterLimits
+from services.gateway.adapters.layout import AdapterLimits, AdapterRefused, AdapterTooLarge
 from services.gateway.adapters.unpacking import unpack
 from tests.fakes.adapters import write_adapter
 from tests.fakes.archives import Files, files_of, link, tar_gz, zip_link, zipped
@@ -187,7 +188,5 @@ def test_a_damaged_archive_never_crashes(
     for _ in range(data.draw(st.integers(1, 8))):
         archive[data.draw(st.integers(0, len(archive) - 1))] = data.draw(st.integers(0, 255))
     (folder / "out").mkdir()
-    try:
+    with contextlib.suppress(AdapterRefused, AdapterTooLarge):
         unpack(io.BytesIO(bytes(archive)), folder / "out", LIMITS)
-    except ServiceError as error:
-        assert error.status in (413, 422)

@@ -21,7 +21,7 @@ def upgrade() -> None:
     sa.Column('created_by', sa.String(length=32), nullable=False),
     sa.Column('finished_at', sa.BigInteger(), nullable=True),
     sa.Column('worker', sa.String(length=63), nullable=True),
-    sa.Column('lease_until', sa.Float(), nullable=False),
+    sa.Column('lease_until', sa.Double(), nullable=False),
     sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('progress', sa.JSON(none_as_null=True), nullable=True),
     sa.Column('adapter_version', sa.String(length=80), nullable=True),

@@ -1,0 +1,1 @@
+"""Making the engine hold the adapter versions that the gateway wants, and proving it."""

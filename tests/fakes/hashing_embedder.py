@@ -1,0 +1,65 @@
+"""An embedding model without a model: texts that share words get near vectors."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from services.retriever.embedding import Kind, Vector
+from services.retriever.lexical import tokens
+
+DIMENSIONS = 64
+
+
+def word_tokenizer() -> Tokenizer:
+    """A tokeniser that counts words."""
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
+
+
+@dataclass(slots=True)
+class HashingEmbedder:
+    """Deterministic in every process; notes what it was asked to embed."""
+
+    fingerprint: str = "0123456789ab"
+    name: str = "hashing"
+    dimensions: int = DIMENSIONS
+    tokenizer: Tokenizer = field(default_factory=word_tokenizer)
+    embedded: list[str] = field(default_factory=list)
+    """Every text that was not a question."""
+    passages_may_go: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared, it holds up everything but questions."""
+    failure: Exception | None = None
+    """Raised instead of embedding anything but questions."""
+
+    def __post_init__(self) -> None:
+        self.passages_may_go.set()
+
+    async def question(self, text: str) -> Vector:
+        """Embed one question."""
+        return _vector(text)
+
+    async def texts(self, texts: Sequence[str], kind: Kind) -> list[Vector]:
+        """Embed many texts."""
+        await self.passages_may_go.wait()
+        if self.failure is not None:
+            raise self.failure
+        self.embedded.extend(texts)
+        return [_vector(text) for text in texts]
+
+
+def _vector(text: str) -> Vector:
+    vector = np.zeros(DIMENSIONS, dtype=np.float32)
+    for token in tokens(text):
+        digest = hashlib.blake2b(token.encode(), digest_size=4).digest()
+        vector[int.from_bytes(digest, "big") % DIMENSIONS] += 1
+    if not vector.any():
+        vector[0] = 1
+    unit: Vector = vector / np.linalg.norm(vector)
+    return unit

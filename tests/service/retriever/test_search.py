@@ -1,0 +1,229 @@
+"""Searching over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.service.retriever.retriever import Client, RetrieverUnderTest
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_passage_says_where_it_comes_from(client: Client) -> None:
+    text = "# Returns\n\nSend it back.\n\n## Deadline\n\nWithin 14 days of delivery, 배송 후 14일."
+    await client.put(
+        "policy", text, title="Policy", uri="https://example.com/p", metadata={"lang": "en"}
+    )
+    reply = await client.search("deadline days delivery")
+    passage = reply.body["data"][0]
+    assert passage["collection"] == "docs"
+    assert passage["document_id"] == "policy"
+    assert passage["title"] == "Policy"
+    assert passage["uri"] == "https://example.com/p"
+    assert passage["metadata"] == {"lang": "en"}
+    assert passage["headings"] == ["Returns", "Deadline"]
+    assert passage["page"] is None
+    span = passage["span"]
+    assert text[span["start"] : span["end"]] == passage["text"]
+    assert "Within 14 days" in passage["text"]
+    assert -1 <= passage["similarity"] <= 1
+    timings = reply.body["timings"]
+    assert timings["total_ms"] >= timings["embed_ms"] + timings["search_ms"] > 0
+
+
+async def test_top_k_bounds_what_is_found(client: Client) -> None:
+    for n in range(8):
+        await client.put(f"d{n}", f"apple number {n}")
+    assert len((await client.search("apple")).passages) == 5
+    assert len((await client.search("apple", top_k=2)).passages) == 2
+    assert len((await client.search("apple", top_k=100)).passages) == 8
+
+
+async def test_scores_fall_from_passage_to_passage(client: Client) -> None:
+    for n, text in enumerate(["apple pie", "apple", "pear", "plum apple tart", "zebra"]):
+        await client.put(f"d{n}", text)
+    scores = [passage["score"] for passage in (await client.search("apple pie")).body["data"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+async def test_a_passage_below_the_least_similarity_is_left_out(client: Client) -> None:
+    await client.put("near", "apple pie recipe")
+    await client.put("far", "quantum zebra")
+    everything = (await client.search("apple pie recipe", min_score=0)).body["data"]
+    assert len(everything) == 2
+    assert (await client.search("apple pie recipe", min_score=0.9)).passages == ["apple pie recipe"]
+    assert (await client.search("something else entirely", min_score=0.99)).passages == []
+
+
+async def test_modes_search_by_meaning_by_words_or_both(client: Client) -> None:
+    await client.put("a", "the code is E-1042")
+    await client.put("b", "no code at all")
+    assert (await client.search("E-1042", mode="lexical")).passages == ["the code is E-1042"]
+    assert len((await client.search("E-1042", mode="dense")).passages) == 2
+    assert (await client.search("E-1042", mode="hybrid")).passages[0] == "the code is E-1042"
+
+
+async def test_several_collections_are_searched_at_once(client: Client) -> None:
+    await client.put("a", "apple one", collection="first")
+    await client.put("a", "apple two", collection="second")
+    await client.put("a", "apple three", collection="third")
+    reply = await client.search("apple", "first", "second")
+    found = {(p["collection"], p["text"]) for p in reply.body["data"]}
+    assert found == {("first", "apple one"), ("second", "apple two")}
+
+
+async def test_an_unknown_collection_among_known_ones_is_a_404(client: Client) -> None:
+    await client.put("a", "apple")
+    reply = await client.search("apple", "docs", "nope")
+    assert (reply.status, reply.code) == (404, "collection_not_found")
+    assert "nope" in reply.body["error"]["message"]
+
+
+async def test_another_tenants_collection_is_unknown(client: Client) -> None:
+    await client.neighbour.put("a", "apple")
+    assert (await client.search("apple")).code == "collection_not_found"
+
+
+async def test_restricted_documents_are_found_by_their_groups_only(client: Client) -> None:
+    await client.put("open", "apple for all")
+    await client.put("closed", "apple for staff", allowed_groups=["staff", "인사팀"])
+    assert (await client.search("apple")).passages == ["apple for all"]
+    assert (await client.in_groups("guests").search("apple")).passages == ["apple for all"]
+    for group in ("staff", "인사팀"):
+        found = (await client.in_groups("guests", group).search("apple")).passages
+        assert sorted(found) == ["apple for all", "apple for staff"]
+    assert (await client.neighbour.in_groups("staff").search("apple")).status == 404
+
+
+async def test_a_group_with_a_comma_is_one_group(client: Client) -> None:
+    await client.put("closed", "apple", allowed_groups=["a,b"])
+    assert (await client.in_groups("a", "b").search("apple")).passages == []
+    assert (await client.in_groups("a,b").search("apple")).passages == ["apple"]
+
+
+async def test_taking_a_group_away_hides_the_document_at_once(client: Client) -> None:
+    staff = client.in_groups("staff")
+    await client.put("d", "apple", allowed_groups=["staff"])
+    assert (await staff.search("apple")).passages == ["apple"]
+    await client.put("d", "apple", allowed_groups=["board"])
+    assert (await staff.search("apple")).passages == []
+
+
+async def test_metadata_filters_what_is_searched(client: Client) -> None:
+    await client.put("old", "apple then", metadata={"year": 2020, "언어": "한국어"})
+    await client.put("new", "apple now", metadata={"year": 2024, "언어": "English"})
+    newer = {"type": "gt", "key": "year", "value": 2021}
+    assert (await client.search("apple", filter=newer)).passages == ["apple now"]
+    korean = {"type": "eq", "key": "언어", "value": "한국어"}
+    assert (await client.search("apple", filter=korean)).passages == ["apple then"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [
+        ({"type": "gt", "key": "a", "value": "not a date"}, "filter_invalid"),
+        ({"type": "gt", "key": "a", "value": True}, "filter_invalid"),
+        ({"type": "eq", "key": "a", "value": [1]}, "filter_invalid"),
+        ({"type": "in", "key": "a", "value": 1}, "filter_invalid"),
+        ({"type": "in", "key": "a", "value": []}, "filter_invalid"),
+        ({"type": "in", "key": "a", "value": list(range(100))}, "filter_too_large"),
+        ({"type": "like", "key": "a", "value": "x"}, "invalid_request"),
+        ({"must": [{"key": "scope"}]}, "invalid_request"),
+    ],
+)
+async def test_a_filter_that_makes_no_sense_is_refused(
+    client: Client, wanted: object, code: str
+) -> None:
+    await client.put("a", "apple")
+    reply = await client.search("apple", filter=wanted)
+    assert (reply.status, reply.code) == (400, code)
+
+
+async def test_a_deeply_nested_filter_is_refused(client: Client) -> None:
+    await client.put("a", "apple")
+    nested: dict[str, object] = {"type": "eq", "key": "a", "value": 1}
+    for _ in range(100):
+        nested = {"type": "not", "filter": nested}
+    assert (await client.search("apple", filter=nested)).status == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": "", "collections": ["docs"]},
+        {"query": "x", "collections": []},
+        {"query": "x", "collections": ["Bad Name"]},
+        {"query": "x", "collections": ["docs"], "top_k": 0},
+        {"query": "x", "collections": ["docs"], "top_k": 101},
+        {"query": "x", "collections": ["docs"], "min_score": 2},
+        {"query": "x", "collections": ["docs"], "mode": "magic"},
+        {"query": "x", "collections": ["docs"], "tenant": "rival"},
+    ],
+)
+async def test_a_malformed_search_is_refused(client: Client, body: object) -> None:
+    reply = await client.call("POST", "/search", body)
+    assert (reply.status, reply.code) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("query", ["?", "\0", "🙂", "가", "a" * 8192, "' OR 1=1 --", "\u200b"])
+async def test_any_text_can_be_asked(client: Client, query: str) -> None:
+    await client.put("a", "apple")
+    assert (await client.search(query)).status == 200
+
+
+async def test_no_search_ever_sees_two_revisions_or_none(retriever: RetrieverUnderTest) -> None:
+    """Search without a pause while one document is replaced again and again."""
+    client = retriever.client
+    await client.put("d", "apple revision 0")
+    done = asyncio.Event()
+    seen: set[str] = set()
+
+    async def keep_searching() -> None:
+        while not done.is_set():
+            passages = (await client.search("apple revision")).passages
+            assert len(passages) == 1, passages
+            seen.update(passages)
+
+    searchers = [asyncio.create_task(keep_searching()) for _ in range(4)]
+    for n in range(1, 15):
+        await client.put("d", f"apple revision {n}")
+        # What was acknowledged is what the next search finds.
+        assert (await client.search("apple revision")).passages == [f"apple revision {n}"]
+    done.set()
+    await asyncio.gather(*searchers)
+    assert len(seen) > 1
+
+
+async def test_stale_chunks_take_no_place_from_live_ones(retriever: RetrieverUnderTest) -> None:
+    """While a long document is being replaced, its unseen chunks outnumber everything else."""
+    client = retriever.client
+    await client.put("short", "apple short")
+    retriever.embedder.passages_may_go.clear()
+    many = "\n\n".join(
+        f"# Part {n}\n\napple apple number {n} " + "filler " * 30 for n in range(150)
+    )
+    write = asyncio.create_task(client.put("long", "\n\n".join(parts)))
+    while (await client.metric("inkstone_writes_waiting")) or not retriever.resources.index.ready:
+        await asyncio.sleep(0.01)
+    retriever.embedder.passages_may_go.set()
+    while not write.done():
+        passages = (await client.search("apple", top_k=1)).passages
+        assert len(passages) == 1
+    assert (await write).body["outcome"] == "created"
+
+
+async def test_texts_are_embedded_without_being_stored(client: Client) -> None:
+    reply = await client.call("POST", "/embeddings", {"input": ["apple", "사과 파이"]})
+    assert reply.body["model"] == "hashing"
+    assert reply.body["dimensions"] == len(reply.body["data"][0]) == len(reply.body["data"][1])
+    assert reply.body["prompt_tokens"] == 3
+    for vector in reply.body["data"]:
+        assert sum(value * value for value in vector) == pytest.approx(1, abs=1e-5)
+
+
+async def test_too_much_to_embed_is_refused(client: Client) -> None:
+    reply = await client.call("POST", "/embeddings", {"input": ["a" * 1_500_000, "b" * 1_500_000]})
+    assert (reply.status, reply.code) == (413, "embedding_input_too_large")
+    assert (await client.call("POST", "/embeddings", {"input": []})).status == 400

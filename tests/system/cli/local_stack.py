@@ -1,0 +1,102 @@
+"""The whole stack as `inkstone up` runs it, for tests that speak to it as an app would."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[3]
+EXAMPLES = REPOSITORY / "examples"
+READY_SECONDS = 500
+STOP_SECONDS = 60
+
+
+@dataclass
+class LocalStack:
+    """A supervisor in a process of its own."""
+
+    process: subprocess.Popen[str]
+    home: Path
+    url: str
+    output: list[str] = field(default_factory=list)
+    ready: threading.Event = field(default_factory=threading.Event)
+
+    def key(self, name: str) -> str:
+        return (self.home / "keys" / f"{name}.key").read_text().strip()
+
+    @property
+    def text(self) -> str:
+        return "".join(self.output)
+
+    def follow(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line)
+            if "Ctrl-C stops everything" in line:
+                self.ready.set()
+        self.ready.set()
+
+    def child_pids(self, marker: str) -> list[int]:
+        """Find the stack's processes whose command line holds a marker."""
+        group = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    environment = (entry / "environ").read_bytes().decode("utf-8", "replace")
+                except OSError:
+                    continue
+                if marker in command and f"INKSTONE_HOME={self.home}" in environment:
+                    group.append(int(entry.name))
+        return group
+
+
+@contextmanager
+def local_stack(home: Path) -> Iterator[LocalStack]:
+    """Run `inkstone up` on a home of its own; stop it with Ctrl-C and expect a clean end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    models = os.environ.get("INKSTONE_MODELS_DIR", str(REPOSITORY / ".inkstone" / "models"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.cli.main", "up"],
+        cwd=REPOSITORY,
+        env={
+            **os.environ,
+            "INKSTONE_HOME": str(home),
+            "INKSTONE_PORT": str(port),
+            "INKSTONE_MODELS_DIR": models,
+            "COLUMNS": "160",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    stack = LocalStack(process, home, f"http://127.0.0.1:{port}")
+    reader = threading.Thread(target=stack.follow, daemon=True)
+    reader.start()
+    try:
+        assert stack.ready.wait(READY_SECONDS), stack.text
+        assert process.poll() is None, stack.text
+        yield stack
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        finally:
+            reader.join(5)
+            assert process.stdout is not None
+            process.stdout.close()

@@ -1,0 +1,43 @@
+"""How a base and a prompt are named, so that training and serving can be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.domain.fingerprint import base_fingerprint, belongs_to_base
+from services.tuner.provenance import fingerprint_folder, template_hash_of
+
+FILES = [("config.json", "aa"), ("model.safetensors", "bb"), ("tokenizer.json", "cc")]
+
+
+def test_a_fingerprint_does_not_depend_on_the_order() -> None:
+    assert base_fingerprint(FILES) == base_fingerprint(FILES[::-1])
+    assert len(base_fingerprint(FILES)) == 12
+
+
+def test_a_fingerprint_changes_with_any_file_of_the_base() -> None:
+    for name, _ in FILES:
+        changed = [(each, "dd" if each == name else digest) for each, digest in FILES]
+        assert base_fingerprint(changed) != base_fingerprint(FILES)
+
+
+def test_other_files_do_not_change_a_fingerprint() -> None:
+    assert base_fingerprint([*FILES, ("README.md", "ee")]) == base_fingerprint(FILES)
+    assert belongs_to_base("model-00001-of-00002.safetensors")
+    assert not belongs_to_base("generation_config.json")
+
+
+def test_a_folder_without_a_base_has_no_fingerprint(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="config.json"):
+        fingerprint_folder(tmp_path)
+    assert template_hash_of(tmp_path) is None
+
+
+def test_a_folder_is_named_by_its_content(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", "utf-8")
+    (tmp_path / "model.safetensors").write_bytes(b"1")
+    before = fingerprint_folder(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"2")
+    assert fingerprint_folder(tmp_path) != before

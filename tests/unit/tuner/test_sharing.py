@@ -1,0 +1,87 @@
+"""Shared prompts: fewer tokens to compute, and exactly the loss of the rows apart."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from services.tuner.collation import BranchCollator, branch_mask
+from services.tuner.completion_loss import completion_loss
+from services.tuner.datasets.encoding import IGNORED, EncodedRow, encode_row
+from services.tuner.datasets.rows import Row
+from services.tuner.datasets.sharing import SharedRow, share_prefixes
+from tests.unit.tuner.conftest import row
+
+PASSAGE = "The mill on the river was opened by two sisters in 1904 and closed in 1987."
+
+
+@pytest.fixture
+def rows(tokenizer: PreTrainedTokenizerFast) -> list[EncodedRow]:
+    asked = [
+        ("When did it open?", "In 1904 [1]"),
+        ("문 닫은 해는?", "1987년 [1]"),
+        ("Who?", "Two [1]"),
+    ]
+    given = [Row.model_validate(row(question, answer, PASSAGE)) for question, answer in asked]
+    other = Row.model_validate(row("When?", "In 2001 [1]", "A very different passage about tea."))
+    return [encode_row(each, tokenizer, "<end_of_turn>") for each in (*given, other)]
+
+
+def test_neighbours_with_one_prompt_become_one_sequence(rows: list[EncodedRow]) -> None:
+    shared = share_prefixes(rows, most=4)
+    assert [max(sequence.branches) for sequence in shared] == [3, 1]
+    assert len(shared[0].input_ids) < sum(len(each.input_ids) for each in rows[:3])
+    assert sum(label != IGNORED for label in shared[0].labels) == sum(
+        each.trained for each in rows[:3]
+    )
+
+
+def test_most_bounds_the_branches(rows: list[EncodedRow]) -> None:
+    assert [max(s.branches) for s in share_prefixes(rows, most=2)] == [2, 1, 1]
+    assert len(share_prefixes(rows, most=1)) == 4
+
+
+def test_a_branch_keeps_a_token_that_predicts_its_answer() -> None:
+    prompt = list(range(40))
+    same = [EncodedRow([*prompt, 90 + n], [IGNORED] * 40 + [90 + n]) for n in range(2)]
+    [shared] = share_prefixes(same, most=4)
+    starts = [at for at in range(1, 43) if shared.branches[at] != shared.branches[at - 1]]
+    assert [shared.labels[at] for at in starts] == [IGNORED, IGNORED]
+
+
+def test_the_loss_is_that_of_the_rows_apart(base: Path, rows: list[EncodedRow]) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+
+    def loss(sequences: list[SharedRow]) -> float:
+        batch = BranchCollator(0)([asdict(sequence) for sequence in sequences])
+        labels = batch.pop("labels")
+        with torch.no_grad():
+            hidden = model.model(**batch, use_cache=False).last_hidden_state
+            return completion_loss(model, hidden, labels).item()
+
+    assert loss(share_prefixes(rows, most=4)) == pytest.approx(
+        loss(share_prefixes(rows, most=1)), abs=1e-5
+    )
+    assert loss(share_prefixes(rows, most=1)) == pytest.approx(_plain_loss(model, rows), abs=1e-5)
+
+
+def test_a_branch_sees_the_prefix_and_itself_only() -> None:
+    mask = branch_mask(torch.tensor([[0, 0, 1, 1, 2, -1]]))[0, 0]
+    seen = [[at for at, visible in enumerate(line) if visible] for line in mask.tolist()]
+    assert seen == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 4], [5]]
+
+
+def _plain_loss(model: torch.nn.Module, rows: list[EncodedRow]) -> float:
+    """Compute the mean over all trained tokens with the model's own logits, row by row."""
+    total, count = 0.0, 0
+    for each in rows:
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([each.input_ids])).logits[0, :-1]
+        targets = torch.tensor(each.labels[1:])
+        total += torch.nn.functional.cross_entropy(logits, targets, reduction="sum").item()
+        count += each.trained
+    return total / count

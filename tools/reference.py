@@ -1,0 +1,41 @@
+"""Write docs/settings.md, docs/metrics.md and docs/errors.md from the code.
+
+python tools/reference.py            writes them
+python tools/reference.py --check    says which are out of date, and fails
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tools.reference_errors import errors_page  # noqa: E402
+from tools.reference_metrics import metrics_page  # noqa: E402
+from tools.reference_settings import settings_page  # noqa: E402
+
+
+def main() -> int:
+    """Write the pages, or compare them."""
+    check = "--check" in sys.argv[1:]
+    stale = []
+    for name, text in (
+        ("settings", settings_page()),
+        ("metrics", metrics_page()),
+        ("errors", errors_page(ROOT / "services")),
+    ):
+        path = ROOT / "docs" / f"{name}.md"
+        if not path.exists() or path.read_text() != text:
+            stale.append(str(path.relative_to(ROOT)))
+            if not check:
+                path.write_text(text)
+    for name in stale:
+        verb = "is out of date; run python tools/reference.py" if check else "written"
+        sys.stdout.write(f"{name} {verb}\n")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
