@@ -1,1 +1,1 @@
-"""The two ends of a benchmark on one machine: an upstream and a client that cost next to nothing."""
+"""The two ends of a benchmark on one machine: upstream and client cost next to nothing."""

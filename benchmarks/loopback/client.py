@@ -48,6 +48,18 @@ class Measured:
     delays: list[float] = field(default_factory=list)
     """Seconds from the sending of each token to its arrival."""
 
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.requests / self.seconds
+
+    def add(self, other: Measured) -> None:
+        """Take another run's figures in."""
+        self.requests += other.requests
+        self.seconds += other.seconds
+        self.times += other.times
+        self.delays += other.delays
+
 
 async def run(server: Server, *, clients: int, seconds: float, stream: bool = False) -> Measured:
     """Ask with so many clients at once for a while."""

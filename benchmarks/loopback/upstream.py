@@ -1,12 +1,14 @@
 """An OpenAI-shaped upstream that does no work: what is measured with it is the way, not the model.
 
-Run as a program it prints its port and serves until it is ended.
+python benchmarks/loopback/upstream.py <port>
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from typing import cast
 
 import orjson
 import uvloop
@@ -53,8 +55,7 @@ class Upstream(asyncio.Protocol):
         self._streams: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport = transport  # type: ignore[assignment]  # uvloop's is one in all but name
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for stream in self._streams:
@@ -118,11 +119,10 @@ def _framed(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
+async def _serve(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve())
+    uvloop.run(_serve(int(sys.argv[1])))

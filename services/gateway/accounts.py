@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from services.chassis.errors import ServiceError
-from services.contracts.chat import ChatRequest, InkstoneBlock, RetrievalSummary, Timings
+from services.contracts.chat import ChatRequest
 from services.gateway.grounding import UNASKED, Grounding
 from services.gateway.registry.ledger import LedgerRow
 from services.gateway.registry.snapshot import Caller
@@ -18,6 +18,17 @@ CLIENT_GONE_STATUS = 499
 """Stands in ledger and metrics for an answer that its app did not wait for."""
 
 Stage = Literal["admit", "retrieve", "compose", "first_token", "generate", "cite"]
+
+
+class _Timings(TypedDict):
+    """The fields of the contract's `Timings`, which the ledger has under the same names."""
+
+    admit_ms: float
+    retrieve_ms: float
+    compose_ms: float
+    first_token_ms: float
+    generate_ms: float
+    total_ms: float
 
 
 @dataclass(slots=True)
@@ -104,10 +115,6 @@ class Account:
         """Stop the clock."""
         self.total = time.perf_counter() - self.started
 
-    def milliseconds(self, stage: Stage) -> float:
-        """Say how long a stage took; 0 when it did not happen."""
-        return round(self.stages.get(stage, 0.0) * 1000, 3)
-
     @property
     def first_token_after(self) -> float:
         """Seconds from the request's arrival to the first token."""
@@ -119,33 +126,31 @@ class Account:
         return self.passages > 0 or self.grounding.state == "empty"
 
     def block(self) -> dict[str, Any]:
-        """Write the reply's `inkstone` block."""
+        """Write the reply's `inkstone` block, the fields of `InkstoneBlock`."""
         release = self.target.release if self.target else None
-        block = InkstoneBlock(
-            request_id=self.request_id,
-            assistant=release.assistant if release else None,
-            release=release.id if release else None,
-            arm="stable",
-            adapter=self.target.adapter if self.target else None,
-            replica=self.replica,
-            outcome=self.outcome or "answered",
-            invalid_citations=self.invalid_citations,
-            timings=self._timings(),
-            retrieval=RetrievalSummary(
-                enabled=self.grounding.asked,
-                grounded=self.grounded,
-                passages=self.passages,
-                dropped=len(self.grounding.passages) - self.passages,
-                corpus_revision=self.grounding.corpus_revision,
-            ),
-            cost_usd=self.cost_usd,
-        )
-        return block.model_dump()
+        return {
+            "request_id": self.request_id,
+            "assistant": release.assistant if release else None,
+            "release": release.id if release else None,
+            "arm": "stable",
+            "adapter": self.target.adapter if self.target else None,
+            "replica": self.replica,
+            "outcome": self.outcome or "answered",
+            "invalid_citations": self.invalid_citations,
+            "timings": self._timings(),
+            "retrieval": {
+                "enabled": self.grounding.asked,
+                "grounded": self.grounded,
+                "passages": self.passages,
+                "dropped": len(self.grounding.passages) - self.passages,
+                "corpus_revision": self.grounding.corpus_revision,
+            },
+            "cost_usd": self.cost_usd,
+        }
 
     def row(self) -> LedgerRow:
         """Write the ledger's row."""
         release = self.target.release if self.target else None
-        timings = self._timings()
         return LedgerRow(
             at=self.at,
             tenant=self.caller.tenant,
@@ -162,12 +167,7 @@ class Account:
             cached_tokens=self.usage.cached,
             completion_tokens=self.usage.completion,
             cost_usd=self.cost_usd,
-            admit_ms=timings.admit_ms,
-            retrieve_ms=timings.retrieve_ms,
-            compose_ms=timings.compose_ms,
-            first_token_ms=timings.first_token_ms,
-            generate_ms=timings.generate_ms,
-            total_ms=timings.total_ms,
+            **self._timings(),
             passages=self.passages,
             cited=self.cited,
             invalid_citations=self.invalid_citations,
@@ -178,13 +178,17 @@ class Account:
             caller_system=self.caller_system,
         )
 
-    def _timings(self) -> Timings:
+    def _timings(self) -> _Timings:
         total = self.total or time.perf_counter() - self.started
-        return Timings(
-            admit_ms=self.milliseconds("admit"),
-            retrieve_ms=self.milliseconds("retrieve"),
-            compose_ms=self.milliseconds("compose"),
-            first_token_ms=self.milliseconds("first_token"),
-            generate_ms=self.milliseconds("generate"),
-            total_ms=round(total * 1000, 3),
-        )
+        return {
+            "admit_ms": self._milliseconds("admit"),
+            "retrieve_ms": self._milliseconds("retrieve"),
+            "compose_ms": self._milliseconds("compose"),
+            "first_token_ms": self._milliseconds("first_token"),
+            "generate_ms": self._milliseconds("generate"),
+            "total_ms": round(total * 1000, 3),
+        }
+
+    def _milliseconds(self, stage: Stage) -> float:
+        """Say how long a stage took; 0 when it did not happen."""
+        return round(self.stages.get(stage, 0.0) * 1000, 3)

@@ -80,6 +80,7 @@ async def open_resources(
         retriever = _retriever(session, settings)
         answering = await open_answering(stack, settings, registry, retriever, session, metrics)
         intake = _intake(registry, settings)
+        await intake.sweep()
         resources = Resources(
             registry=registry,
             key_usage=key_usage,
@@ -92,14 +93,7 @@ async def open_resources(
             idempotency_ttl_seconds=settings.idempotency_ttl_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
-        tend = partial(replicas.tend, registry, forget_seconds=settings.replica_forget_seconds)
-        loops = (
-            Loop("snapshot", settings.snapshot_poll_seconds, registry.keeper.refresh),
-            Loop("replicas", settings.heartbeat_seconds, tend),
-            Loop("key_usage", settings.key_usage_seconds, key_usage.write),
-            Loop("ledger", settings.ledger_flush_seconds, answering.write_ledger),
-        )
-        await stack.enter_async_context(running(loops, metrics))
+        await stack.enter_async_context(running(_loops(resources, settings), metrics))
         yield resources
 
 
@@ -114,6 +108,17 @@ async def _open_registry(stack: contextlib.AsyncExitStack, settings: Settings) -
         await register_bootstrap_keys(registry, settings.bootstrap_keys_dir)
     await keeper.refresh()
     return registry
+
+
+def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
+    registry = resources.registry
+    tend = partial(replicas.tend, registry, forget_seconds=settings.replica_forget_seconds)
+    return (
+        Loop("snapshot", settings.snapshot_poll_seconds, registry.keeper.refresh),
+        Loop("replicas", settings.heartbeat_seconds, tend),
+        Loop("key_usage", settings.key_usage_seconds, resources.key_usage.write),
+        Loop("ledger", settings.ledger_flush_seconds, resources.answering.write_ledger),
+    )
 
 
 def _intake(registry: Registry, settings: Settings) -> AdapterIntake:

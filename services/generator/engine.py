@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import orjson
@@ -28,6 +28,8 @@ VERSION_FLOOR = (0, 32)
 
 TOP_LOGPROBS = 20
 """Log-probabilities asked for by place; the most that vLLM gives by default."""
+
+Health = Literal["alive", "dead", "silent"]
 
 Logprobs = dict[str, float]
 """Of one answer's first token: the likeliest tokens and their log-probabilities."""
@@ -53,13 +55,15 @@ class Engine:
     base_model: str
     """The name under which it serves the base."""
 
-    async def is_alive(self) -> bool:
-        """Ask whether its core lives."""
+    async def health(self) -> Health:
+        """Ask whether its core lives; a dead core is said by the server, which outlives it."""
         try:
             async with self.peer.stream("GET", "/health"):
-                return True
+                return "alive"
+        except Unavailable as error:
+            return "dead" if error.code == f"{self.peer.name}_unavailable" else "silent"
         except ServiceError:
-            return False
+            return "silent"
 
     async def check_version(self) -> str:
         """Read its version.

@@ -73,7 +73,7 @@ class EngineSupervisor:
             except (EngineFailed, ServiceError, OSError) as error:
                 reason = str(error)
                 _log.warning("engine.failed", reason=reason)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a loop survives what one pass meets
                 reason = repr(error)
                 self._metrics.loop_failures.labels(loop="engine").inc()
                 _log.exception("engine.crashed")
@@ -146,7 +146,7 @@ class EngineSupervisor:
         seconds = self._settings.engine.start_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                while not await engine.is_alive():
+                while await engine.health() != "alive":
                     self._check_running(started_by)
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError as error:
@@ -157,7 +157,13 @@ class EngineSupervisor:
         while misses < TOLERATED_MISSES:
             await asyncio.sleep(WATCH_SECONDS)
             self._check_running(started_by)
-            misses = 0 if await engine.is_alive() else misses + 1
+            match await engine.health():
+                case "alive":
+                    misses = 0
+                case "silent":
+                    misses += 1
+                case "dead":
+                    raise EngineFailed("the engine's core is dead; see its log")
         raise EngineFailed("the engine no longer answers its health check")
 
     def _check_running(self, process: EngineProcess | None) -> None:

@@ -59,6 +59,7 @@ class Worker:
     queue: JobQueue
     store: ArtifactStore
     base: Path
+    end_of_turn: str
     data_dir: Path
     metrics: JobMetrics
     threads: int
@@ -155,7 +156,7 @@ class Worker:
             sys.executable, "-m", "services.tuner.training",
             "--base", str(self.base), "--rows", str(inputs / ROWS_FILE),
             "--profile", str(profile), "--name", spec.adapter, "--out", str(output),
-            "--description", spec.description,
+            "--description", spec.description, "--end-of-turn", self.end_of_turn,
             "--rank", str(recipe.rank), "--alpha", str(recipe.alpha),
             "--epochs", str(recipe.epochs), "--lr", str(recipe.learning_rate),
             "--batch", str(recipe.batch), "--max-length", str(recipe.max_length),

@@ -48,6 +48,7 @@ async def open_resources(
                 JobQueue(peer),
                 ArtifactStore(settings.artifacts_url),
                 base_folder(settings),
+                settings.end_of_turn,
                 settings.data_dir,
                 JobMetrics(registry),
                 settings.threads,

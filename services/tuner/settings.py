@@ -30,6 +30,8 @@ class Settings(ServiceSettings):
     """Where the packaged base was prepared."""
     base_model: str = "gemma-3-270m"
     """The base to train on: the packaged one, or a local folder."""
+    end_of_turn: str = "<end_of_turn>"
+    """The token that the base's chat template writes after an answer."""
     worker: str = Field(default_factory=lambda: socket.gethostname().split(".")[0] or "tuner")
     """The worker's name in leases."""
     poll_seconds: float = Field(default=5.0, gt=0)

@@ -6,15 +6,18 @@ from typing import Any
 
 from tests.fakes.engine_replies import bad_request, malformed
 
+MAX_SALT = 128
+FORBIDDEN_IN_SALT = frozenset("@/\\\0")
+
 
 def validate_shape(body: dict[str, Any], path: str, *, parses_tools: bool) -> None:
     """Refuse a body that lacks what the route needs; comes before the model is looked up."""
     needed = "messages" if path.endswith("/chat/completions") else "prompt"
     if needed not in body:
         raise malformed("Field required", f"body.{needed}")
-    if body.get("cache_salt") == "":
-        message = "Parameter 'cache_salt' must be a non-empty string if provided."
-        raise bad_request(message, "cache_salt")
+    salt = body.get("cache_salt")
+    if salt is not None and (not salt or len(salt) > MAX_SALT or FORBIDDEN_IN_SALT & set(salt)):
+        raise bad_request("Parameter 'cache_salt' is not one that is allowed.", "cache_salt")
     salt = body.get("cache_salt") or ""
     if len(salt) > 128 or any(character in salt for character in "@/\\\0"):
         message = (

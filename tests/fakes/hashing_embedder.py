@@ -35,6 +35,8 @@ class HashingEmbedder:
     """Every text that was not a question."""
     passages_may_go: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared, it holds up everything but questions."""
+    free_texts: int = 0
+    """Texts that are not held up all the same."""
     failure: Exception | None = None
     """Raised instead of embedding anything but questions."""
 
@@ -47,7 +49,9 @@ class HashingEmbedder:
 
     async def texts(self, texts: Sequence[str], kind: Kind) -> list[Vector]:
         """Embed many texts."""
-        await self.passages_may_go.wait()
+        if self.free_texts < len(texts):
+            await self.passages_may_go.wait()
+        self.free_texts -= len(texts)
         if self.failure is not None:
             raise self.failure
         self.embedded.extend(texts)

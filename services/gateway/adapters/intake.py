@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +23,8 @@ from services.gateway.registry import adapters
 from services.gateway.registry.changes import Actor, Registry
 from services.gateway.registry.idempotency import Attempt, remember, replay
 
+_ABANDONED_SECONDS = 86_400.0
+
 Fill = Callable[[Path], None]
 """Puts an adapter's files into a folder; runs in a thread."""
 
@@ -35,6 +39,10 @@ class AdapterIntake:
     """Where adapters lie until they are stored; on the disk of `data_dir`."""
     limits: AdapterLimits
     import_dirs: tuple[Path, ...]
+
+    async def sweep(self) -> None:
+        """Remove what a killed process left in the staging folder."""
+        await asyncio.to_thread(_remove_old, self.staging)
 
     def from_archive(self, archive: BinaryIO) -> Fill:
         """Take the adapter from an uploaded archive."""
@@ -83,3 +91,11 @@ class AdapterIntake:
             yield Path(folder.name)
         finally:
             await asyncio.to_thread(folder.cleanup)
+
+
+def _remove_old(staging: Path) -> None:
+    # Another gateway may share the folder; what it works on is younger.
+    oldest = time.time() - _ABANDONED_SECONDS
+    for folder in staging.iterdir() if staging.is_dir() else ():
+        if folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +207,14 @@ async def test_what_replicas_prove_is_shown_with_the_version(
         "bad": "failed",
     }
     assert shown["bad"]["reason"] == "no memory"
+
+
+async def test_what_a_killed_gateway_left_in_staging_is_swept_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    staging = tmp_path / "gateway" / "staging"
+    for name, age in (("abandoned", 90_000), ("of-another-gateway", 60)):
+        folder = write_adapter(staging / name, "formal")
+        os.utime(folder, (time.time() - age, time.time() - age))
+    async with gateway_under_test(tmp_path) as gateway:
+        assert [path.name for path in leftovers(gateway)] == ["of-another-gateway"]

@@ -1,6 +1,7 @@
 """Adapters that cannot be served, and loads that fail for a while."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.anyio
     ],
 )
 async def test_what_the_engine_would_refuse_never_reaches_it(
-    tmp_path: Path, config: dict[str, object], words: str
+    tmp_path: Path, config: dict[str, Any], words: str
 ) -> None:
     async with agent_stack(tmp_path) as stack:
         bad = await stack.register("alpha", **config)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.contracts.adapters import WEIGHTS_FILE
+from services.domain.isolation import cache_salt
 from services.generator.adapters.canary import QUESTIONS
 from tests.fakes.adapters import write_adapter
 from tests.fakes.engine import FakeEngine
@@ -44,7 +45,7 @@ async def test_the_proof_asks_every_question_of_base_and_adapter(tmp_path: Path)
             await stack.until_state(adapter, "proven")
         asked = [(r.body["model"], r.body["cache_salt"]) for r in stack.engine.generations()]
         for model in ("base", *(adapter.id for adapter in adapters)):
-            assert asked.count((model, f"canary:{model}")) == len(QUESTIONS)
+            assert asked.count((model, cache_salt("canary", model))) == len(QUESTIONS)
 
 
 async def test_no_log_probabilities_of_prompts_are_asked_for(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from tests.service.retriever.retriever import Client, RetrieverUnderTest
+from services.retriever.indexing import CHUNKS_A_STEP
+from services.retriever.settings import Limits
+from tests.service.retriever.retriever import Client, RetrieverUnderTest, retriever_on
 
 pytestmark = pytest.mark.anyio
 
@@ -196,22 +199,20 @@ async def test_no_search_ever_sees_two_revisions_or_none(retriever: RetrieverUnd
     assert len(seen) > 1
 
 
-async def test_stale_chunks_take_no_place_from_live_ones(retriever: RetrieverUnderTest) -> None:
-    """While a long document is being replaced, its unseen chunks outnumber everything else."""
-    client = retriever.client
-    await client.put("short", "apple short")
-    retriever.embedder.passages_may_go.clear()
-    many = "\n\n".join(
-        f"# Part {n}\n\napple apple number {n} " + "filler " * 30 for n in range(150)
-    )
+async def test_unseen_chunks_take_no_place_from_live_ones(retriever: RetrieverUnderTest) -> None:
+    """Half of a long document is in the index, nearer to the question than all else, and unseen."""
+    client, embedder = retriever.client, retriever.embedder
+    await client.put("short", "apple among other words")
+    embedder.passages_may_go.clear()
+    embedder.free_texts = CHUNKS_A_STEP
+    parts = (f"# Part {n}\n\n" + "apple " * 30 for n in range(2 * CHUNKS_A_STEP))
     write = asyncio.create_task(client.put("long", "\n\n".join(parts)))
-    while (await client.metric("inkstone_writes_waiting")) or not retriever.resources.index.ready:
+    while await retriever.resources.index.count() <= CHUNKS_A_STEP:
         await asyncio.sleep(0.01)
-    retriever.embedder.passages_may_go.set()
-    while not write.done():
-        passages = (await client.search("apple", top_k=1)).passages
-        assert len(passages) == 1
-    assert (await write).body["outcome"] == "created"
+    assert (await client.search("apple", top_k=1)).passages == ["apple among other words"]
+    embedder.passages_may_go.set()
+    assert (await write).body["chunks"] == 2 * CHUNKS_A_STEP
+    assert (await client.search("apple", top_k=1)).passages != ["apple among other words"]
 
 
 async def test_texts_are_embedded_without_being_stored(client: Client) -> None:
@@ -223,7 +224,9 @@ async def test_texts_are_embedded_without_being_stored(client: Client) -> None:
         assert sum(value * value for value in vector) == pytest.approx(1, abs=1e-5)
 
 
-async def test_too_much_to_embed_is_refused(client: Client) -> None:
-    reply = await client.call("POST", "/embeddings", {"input": ["a" * 1_500_000, "b" * 1_500_000]})
-    assert (reply.status, reply.code) == (413, "embedding_input_too_large")
-    assert (await client.call("POST", "/embeddings", {"input": []})).status == 400
+async def test_too_much_to_embed_is_refused(tmp_path: Path) -> None:
+    async with retriever_on(tmp_path, limits=Limits(max_embedding_characters=100)) as retriever:
+        much = {"input": ["a" * 60, "b" * 60]}
+        reply = await retriever.client.call("POST", "/embeddings", much)
+        assert (reply.status, reply.code) == (413, "embedding_input_too_large")
+        assert (await retriever.client.call("POST", "/embeddings", {"input": []})).status == 400

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -67,15 +68,18 @@ def imports(file: Path, *, later: bool = False) -> set[str]:
     return names
 
 
+@cache
+def distributions() -> dict[str, set[str]]:
+    """The packages that each importable module comes from."""
+    found = packages_distributions()
+    return {module: {n.lower().replace("_", "-") for n in names} for module, names in found.items()}
+
+
 def missing(service: str, names: set[str]) -> set[str]:
     """Which of the modules come from no package of the service's lock."""
-    locked, distributions = set(pins(service)) | APART, packages_distributions()
+    locked = set(pins(service))
     modules = {name.split(".")[0] for name in names} - {*sys.stdlib_module_names, "services"}
-    return {
-        module
-        for module in modules - APART
-        if not locked & {d.lower().replace("_", "-") for d in distributions.get(module, [])}
-    }
+    return {module for module in modules - APART if not locked & distributions().get(module, set())}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -1,6 +1,7 @@
 """The packaged base's chat template, rendered as the engine and the trainer render it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -46,7 +47,7 @@ def test_the_prompt_is_a_token_prefix_of_the_whole_turn(
 
 
 def test_what_is_learnt_is_the_answers_and_their_ends(tokenizer: PreTrainedTokenizerFast) -> None:
-    marked = tokenizer.apply_chat_template(
+    marked: Any = tokenizer.apply_chat_template(
         [*QUESTION, ANSWER], return_dict=True, return_assistant_tokens_mask=True
     )
     learnt = [t for t, m in zip(marked["input_ids"], marked["assistant_masks"], strict=True) if m]

@@ -79,8 +79,8 @@ def test_training_material_repeats_no_held_out_text() -> None:
         ("Who designed the pen?", "who designed the pen"),
         ("a b c d e f g h i", "x A b, c d e f g h y"),
         (
-            "물건이 물류센터에 도착하면 영업일 기준 3일 안에",
-            "그 물건이 물류센터에 도착하면 영업일 기준 7일",
+            "받으신 물건이 물류센터에 도착하면 영업일 기준 3일 안에",
+            "그렇게 받으신 물건이 물류센터에 도착하면 영업일 기준 7일",
         ),
     ],
 )

@@ -1,0 +1,99 @@
+"""The registry database goes away for a while: what needs no database goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from tests.fakes.agent import eventually
+from tests.service.gateway.gateway import POSTGRES_URL, empty_postgres, gateway_under_test
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(POSTGRES_URL is None, reason="INKSTONE_TEST_POSTGRES_URL names no server"),
+]
+
+
+@dataclass(slots=True)
+class Cable:
+    """A way to a server that can be pulled out."""
+
+    host: str
+    port: int
+    plugged_in: bool = True
+    _open: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def pull(self) -> None:
+        self.plugged_in = False
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.plugged_in:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection(self.host, self.port)
+        ends = {writer, far_writer}
+        self._open |= ends
+        await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+        self._open -= ends
+
+
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def cable() -> AsyncIterator[tuple[Cable, str]]:
+    """Lay a cable to the Postgres server; yields it and the database's URL at its near end."""
+    async with empty_postgres() as url:
+        parsed = make_url(url)
+        laid = Cable(parsed.host or "localhost", parsed.port or 5432)
+        server = await asyncio.start_server(laid.accept, "127.0.0.1", 0)
+        near = parsed.set(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        async with server:
+            yield laid, near.render_as_string(hide_password=False)
+            laid.pull()
+
+
+async def test_readers_are_answered_without_the_registry_and_writers_after_it_is_back(
+    tmp_path: Path,
+) -> None:
+    async with (
+        cable() as (laid, url),
+        gateway_under_test(tmp_path, database_url=url) as gateway,
+    ):
+        replica = gateway.replica()
+        await replica.beat()
+        laid.pull()
+        assert (await gateway.application.get("/v1/collections")).status == 200
+        assert (await gateway.client(None).get("/readyz")).status == 200
+        for refused in (
+            await gateway.admin.get("/admin/keys"),
+            await gateway.admin.put("/admin/assistants/helper", json={}),
+            await gateway.agent.post(
+                "/internal/replicas/heartbeat", json=replica.report.model_dump(mode="json")
+            ),
+        ):
+            assert (refused.status, refused.code) == (503, "registry_unavailable")
+            assert "retry-after" in refused.headers
+        laid.plugged_in = True
+
+        async def back() -> bool:
+            return (await gateway.admin.get("/admin/keys")).status == 200
+
+        await eventually(back)
+        await replica.beat()
+        assert (await gateway.admin.put("/admin/assistants/helper", json={})).status == 200
+        text = (await gateway.client(None).get("/metrics")).body
+        assert 'inkstone_background_failures_total{loop="snapshot"} 0.0' not in text

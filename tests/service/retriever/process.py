@@ -1,0 +1,61 @@
+"""The retriever with a hashing embedder as a process of its own, to be killed:
+`python -m tests.service.retriever.process FOLDER PORT`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+
+from services.chassis.serving import Listening, serve
+from services.retriever.app import create_app
+from tests.fakes.hashing_embedder import HashingEmbedder
+from tests.service.retriever.retriever import Client, settings_for
+
+READY_SECONDS = 60
+
+
+@contextlib.asynccontextmanager
+async def retriever_process(
+    folder: Path, port: int, session: aiohttp.ClientSession
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client]]:
+    """Run the process until it is killed, at the latest at the end of the context."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.service.retriever.process", str(folder), str(port)
+    )
+    try:
+        client = Client(session, f"http://127.0.0.1:{port}")
+        async with asyncio.timeout(READY_SECONDS):
+            while not await _ready(client):
+                assert process.returncode is None
+                await asyncio.sleep(0.05)
+        yield process, client
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def _ready(client: Client) -> bool:
+    try:
+        async with client.session.get(client.url + "/readyz") as reply:
+            return reply.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+def main() -> None:
+    """Serve until a signal."""
+    listening = Listening(port=int(sys.argv[2]), log_level="WARNING")
+    settings = settings_for(Path(sys.argv[1]), listening=listening)
+    serve(create_app(settings, embedder=HashingEmbedder()), "retriever", listening)
+
+
+if __name__ == "__main__":
+    main()
