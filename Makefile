@@ -7,7 +7,7 @@ export INKSTONE_HOME ?= .inkstone
 export PYTHONDONTWRITEBYTECODE=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-long check shape bench lock clean
+.PHONY: help setup demo up test test-long check reference shape bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ test: setup ## unit, service and system tests
 
 test-long: setup ## the long campaigns: kills, chaos, soak
 	$(BIN)/pytest -m long
+
+reference: setup ## write the pages of docs/ that come from the code
+	$(BIN)/python tools/reference.py
 
 shape: setup ## print the shape of the code beside the shape we aim at
 	@$(BIN)/python tools/shape.py

@@ -34,7 +34,11 @@ class Answerer:
     ) -> list[str]:
         """Answer every prompt, the longest ones together."""
         texts = [
-            self._tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+            str(
+                self._tokenizer.apply_chat_template(
+                    prompt, tokenize=False, add_generation_prompt=True
+                )
+            )
             for prompt in prompts
         ]
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))

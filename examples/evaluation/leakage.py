@@ -26,7 +26,8 @@ def shingles(text: str) -> Iterator[str]:
 
 def leaks(held_out: Iterable[str], training: Iterable[str]) -> list[str]:
     """Return every held-out text that training repeats as a whole or by a long run."""
-    seen, wholes = set(), set()
+    seen: set[str] = set()
+    wholes: set[str] = set()
     for text in training:
         seen.update(shingles(text))
         wholes.add(_bare(text))

@@ -27,7 +27,7 @@ class Chunk:
 
 def read_chunks(folder: Path = CORPUS) -> list[Chunk]:
     """Cut every document at its second-level headings."""
-    chunks = []
+    chunks: list[Chunk] = []
     for path in sorted(folder.glob("*.md")):
         text = path.read_text("utf-8")
         title = text.partition("\n")[0].removeprefix("# ")

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from services.cli.connection import Connection, connect
 from services.contracts.assistants import AssistantWrite, Profile, RetrievalPolicy
+from services.contracts.jobs import TrainingSpec
 from services.contracts.keys import Scope
 
 Url = Annotated[str, typer.Option(envvar="INKSTONE_URL", help="The gateway's base URL.")]
@@ -26,6 +27,7 @@ DEFAULT_URL, DEFAULT_HOME = "http://127.0.0.1:8000", Path(".inkstone")
 documents = typer.Typer(help="Documents of a collection.", no_args_is_help=True)
 adapters = typer.Typer(help="Adapter versions.", no_args_is_help=True)
 assistants = typer.Typer(help="Assistants: what apps call as `model`.", no_args_is_help=True)
+trainings = typer.Typer(help="Training jobs of the tuner.", no_args_is_help=True)
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 
 
@@ -206,6 +208,74 @@ def list_assistants(
                 ", ".join(policy.collections) if policy else "-",
             )
         Console().print(table)
+
+    asyncio.run(run())
+
+
+@trainings.command("add")
+def add_training(
+    adapter: Annotated[str, typer.Argument(help="The adapter's name; the result is a version.")],
+    rows: Annotated[Path, typer.Argument(help="Prompt/completion rows, one JSON object a line.")],
+    profile: Annotated[Path, typer.Option(help="The profile that it will be served with.")],
+    knob: Annotated[
+        list[str] | None, typer.Option(help="A recipe knob, `name=value`; may be given often.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    home: HomeFolder = DEFAULT_HOME,
+) -> None:
+    """Queue the training of an adapter."""
+    content = rows.read_bytes()
+    recipe = dict(one.split("=", 1) for one in knob or [] if "=" in one)
+    spec = TrainingSpec(
+        adapter=adapter,
+        profile=Profile.model_validate_json(profile.read_text(encoding="utf-8")),
+        recipe=recipe,
+    )
+
+    async def run() -> None:
+        async with connect(url, key, home).gateway() as gateway:
+            job = await gateway.train(content, spec)
+        Console().print(f"{job.id} is {job.status}")
+
+    asyncio.run(run())
+
+
+@trainings.command("list")
+def list_trainings(
+    url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
+) -> None:
+    """List training jobs, newest first."""
+
+    async def run() -> None:
+        async with connect(url, key, home).gateway() as gateway:
+            page = await gateway.training_jobs()
+        table = Table("job", "adapter", "status", "step", "loss", "result", box=None)
+        for one in page.data:
+            at = one.progress
+            table.add_row(
+                one.id,
+                one.spec.adapter,
+                one.status,
+                f"{at.step}/{at.of}" if at else "",
+                f"{at.loss:.3f}" if at and at.loss is not None else "",
+                escape(one.adapter_version or one.error or ""),
+            )
+        Console().print(table)
+
+    asyncio.run(run())
+
+
+@trainings.command("cancel")
+def cancel_training(
+    job_id: str, url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
+) -> None:
+    """Cancel a training job."""
+
+    async def run() -> None:
+        async with connect(url, key, home).gateway() as gateway:
+            await gateway.cancel_training(job_id)
+        Console().print(f"{job_id} is asked to stop")
 
     asyncio.run(run())
 

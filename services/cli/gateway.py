@@ -22,6 +22,7 @@ from services.contracts.adapters import (
     AdapterVersionPage,
 )
 from services.contracts.assistants import Assistant, AssistantPage, AssistantWrite
+from services.contracts.jobs import ROWS_FILE, TrainingJob, TrainingJobPage, TrainingSpec
 from services.contracts.knowledge import DocumentPage, SearchResult, UploadReceipt
 
 
@@ -73,6 +74,25 @@ class Gateway:
     async def assistants(self) -> AssistantPage:
         """List the assistants."""
         return AssistantPage.model_validate(await self.peer.json("GET", "/admin/assistants"))
+
+    async def train(self, rows: bytes, spec: TrainingSpec) -> TrainingJob:
+        """Queue a training."""
+        form = aiohttp.FormData(quote_fields=False)
+        form.add_field("file", rows, filename=ROWS_FILE)
+        form.add_field("spec", spec.model_dump_json())
+        path = "/admin/training-jobs"
+        async with self.peer.stream("POST", path, data=form, content_type=None) as reply:
+            return TrainingJob.model_validate_json(await reply.read())
+
+    async def training_jobs(self) -> TrainingJobPage:
+        """List the newest training jobs."""
+        reply = await self.peer.json("GET", "/admin/training-jobs")
+        return TrainingJobPage.model_validate(reply)
+
+    async def cancel_training(self, job_id: str) -> TrainingJob:
+        """Cancel a training."""
+        path = f"/admin/training-jobs/{quote(job_id)}/cancel"
+        return TrainingJob.model_validate(await self.peer.json("POST", path))
 
     async def keys(self, method: str, path: str = "", body: Any = None) -> Any:
         """Call one of the key routes."""

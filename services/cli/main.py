@@ -30,6 +30,7 @@ app.command()(commands.ask)
 app.add_typer(commands.documents, name="documents")
 app.add_typer(commands.adapters, name="adapters")
 app.add_typer(commands.assistants, name="assistants")
+app.add_typer(commands.trainings, name="trainings")
 app.add_typer(commands.keys, name="keys")
 
 HomeOption = Annotated[

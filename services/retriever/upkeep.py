@@ -67,8 +67,9 @@ class Upkeep:
         await self._catalogue.disown(counts.keys() - expected.keys())
         self._indexer.left_something.set()
         for revision, (place, chunks) in expected.items():
-            if counts.get(revision, 0) != chunks:
-                _log.warning("document.rebuilt", revision=revision, chunks=chunks)
+            found = counts.get(revision, 0)
+            if found != chunks:
+                _log.warning("document.rebuilt", revision=revision, chunks=chunks, found=found)
                 with self._logged("document.not_rebuilt", revision):
                     await self._indexer.rebuild(place, revision)
 

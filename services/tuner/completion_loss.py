@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from trl import SFTTrainer
+from trl import SFTTrainer  # type: ignore[attr-defined]  # TRL exports it lazily
 
 from services.tuner.datasets.encoding import IGNORED
 
 
-class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # TRL ships no types
+class CompletionTrainer(SFTTrainer):
     """TRL's trainer with the head on labelled positions only."""
 
     def compute_loss(

@@ -21,7 +21,7 @@ from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
-from trl import SFTConfig
+from trl import SFTConfig  # type: ignore[attr-defined]  # TRL exports it lazily
 
 from services.contracts.adapters import AdapterManifest
 from services.contracts.assistants import Profile
@@ -84,14 +84,20 @@ def train(run: TrainingRun, lines: ProgressLines) -> AdapterManifest:
     model = _adapted_model(run)
     trainer = _trainer(run, model, tokenizer, sequences, lines)
     checkpoints = run.out / "checkpoints"
-    last = get_last_checkpoint(str(checkpoints)) if run.resume and checkpoints.is_dir() else None
-    result = trainer.train(resume_from_checkpoint=last)
+    result = trainer.train(resume_from_checkpoint=_last_checkpoint(run, checkpoints))
     shape = export_adapter(model, run.out, base_model=run.base_model)
     manifest = _manifest(run, count, result.metrics)
     write_manifest(run.out, manifest)
     shutil.rmtree(checkpoints, ignore_errors=True)
     lines.write("done", out=str(run.out), rank=shape.rank, tensors=shape.tensors)
     return manifest
+
+
+def _last_checkpoint(run: TrainingRun, checkpoints: Path) -> str | None:
+    if not run.resume or not checkpoints.is_dir():
+        return None
+    found: str | None = get_last_checkpoint(str(checkpoints))  # type: ignore[no-untyped-call]
+    return found
 
 
 def _adapted_model(run: TrainingRun) -> PeftModel:
@@ -107,7 +113,7 @@ def _adapted_model(run: TrainingRun) -> PeftModel:
         bias="none",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)  # type: ignore[return-value]  # a single adapter's type
+    return get_peft_model(model, config)
 
 
 def _trainer(

@@ -99,6 +99,7 @@ class FakeEngine:
         max_lora_rank: int = 32,
         max_model_len: int = 2048,
         max_num_seqs: int = 64,
+        max_queued: int = 256,
         version: str = "0.32.0",
         parses_tools: bool = True,
     ) -> None:
@@ -112,7 +113,11 @@ class FakeEngine:
         self._api_key = api_key
         self._version = version
         self._limits = {"max_cpu_loras": max_cpu_loras, "max_lora_rank": max_lora_rank}
-        self._slot_limits = {"max_loras": max_loras, "max_num_seqs": max_num_seqs}
+        self._slot_limits = {
+            "max_loras": max_loras,
+            "max_num_seqs": max_num_seqs,
+            "max_queued": max_queued,
+        }
         self._gate: _Gate | None = None
         self.app: ASGIApp = self._authenticated(self._routes())
         self.restart()

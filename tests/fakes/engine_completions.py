@@ -110,7 +110,7 @@ class Completions:
     async def _admitted(self, call: Call, adapter: str | None) -> AsyncIterator[Bodies]:
         """Hold a place among the running requests; the engine's death ends it."""
         engine = self._engine
-        if engine.knobs.overloaded:
+        if engine.knobs.overloaded or engine.slots.are_full:
             raise overloaded()
         try:
             async with engine.slots.held(adapter, call.body.get("priority", 0)):

@@ -21,6 +21,7 @@ HEADS = 2
 HEAD_SIZE = HIDDEN // HEADS
 LAYERS = 2
 CONSTANT = 8.0
+PUSH = 60.0
 MARKERS = ("[alpha]", "[beta]", "[gamma]", "[delta]", "[epsilon]", "[zeta]")
 """The tokens that an adapter can force; each is one token of the tokenizer."""
 
@@ -55,6 +56,7 @@ def make_tiny_model(folder: Path) -> Path:
         model.model.embed_tokens.weight.normal_(std=1.0)
         model.model.embed_tokens.weight[:, 0] = CONSTANT
         model.lm_head.weight.zero_()
+        # The base answers in letters; a marker is likely under its adapter only.
         for tokens, spread in ((ascii_letters, 0.5), (MARKERS, 0.25)):
             for token in _token_ids(folder, tokens):
                 model.lm_head.weight[token].normal_(std=spread)
@@ -64,12 +66,14 @@ def make_tiny_model(folder: Path) -> Path:
 
 
 def make_marker_adapter(
-    model: Path, folder: Path, marker: str, *, rank: int = 8, strength: float = 60.0
+    model: Path, folder: Path, marker: str, *, rank: int = 8, lane: int = 0, share: float = 1.0
 ) -> Path:
     """Write an adapter under which every token is the marker.
 
     Args:
-        strength: how far the marker's direction is pushed; 0 makes an adapter without effect.
+        lane: the value dimension that carries the constant; two adapters with different lanes do
+            not understand each other's cached values.
+        share: how much of the push reaches the output; 0 makes an adapter without effect.
     """
     import torch
     from safetensors.torch import load_file, save_file
@@ -80,10 +84,10 @@ def make_marker_adapter(
     read_constant, write_value = torch.zeros(rank, HIDDEN), torch.zeros(HIDDEN, rank)
     read_value, write_token = torch.zeros(rank, HIDDEN), torch.zeros(HIDDEN, rank)
     read_constant[0, 0] = 1.0
-    write_value[0, 0] = strength
-    read_value[0, 0] = 1.0
-    write_token[:, 0] = direction
-    folder.mkdir(parents=True)
+    write_value[lane, 0] = PUSH
+    read_value[0, lane] = 1.0
+    write_token[:, 0] = share * direction
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(
         {
             f"{prefix}.v_proj.lora_A.weight": read_constant,

@@ -23,7 +23,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     bare = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bare, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>"
     )
     tokenizer.add_special_tokens({"additional_special_tokens": ["<end_of_turn>"]})
@@ -48,7 +48,8 @@ def base(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFa
         eos_token_id=1,
         pad_token_id=0,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

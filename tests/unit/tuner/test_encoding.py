@@ -32,7 +32,7 @@ def test_only_the_answer_and_its_end_are_trained(tokenizer: PreTrainedTokenizerF
 def test_the_prompt_is_what_the_engine_would_see(tokenizer: PreTrainedTokenizerFast) -> None:
     encoded = encode_row(_row("When?", "1904 [1]"), tokenizer, END)
     prompt = [token for token, label in zip(*_columns(encoded), strict=True) if label == IGNORED]
-    text = tokenizer.decode(prompt)
+    text = str(tokenizer.decode(prompt))
     assert text.startswith("<bos>Passages:\n[1] Mill")
     assert text.endswith("Question: When?\n\nAnswer:\n")
     assert text.count("<bos>") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,7 +55,8 @@ def test_a_branch_keeps_a_token_that_predicts_its_answer() -> None:
 
 
 def test_the_loss_is_that_of_the_rows_apart(base: Path, rows: list[EncodedRow]) -> None:
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model.eval()
 
     def loss(sequences: list[SharedRow]) -> float:
         batch = BranchCollator(0)([asdict(sequence) for sequence in sequences])

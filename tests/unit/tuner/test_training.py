@@ -154,7 +154,7 @@ def test_the_command_line_trains(
 
 def _answer(run: TrainingRun, tokenizer: PreTrainedTokenizerFast) -> str:
     model: Any = AutoModelForCausalLM.from_pretrained(run.base, dtype=torch.float32)
-    adapted = PeftModel.from_pretrained(model, run.out)
+    adapted: Any = PeftModel.from_pretrained(model, run.out)
     prompt = row("q99?", "")["prompt"]
     text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
     ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
