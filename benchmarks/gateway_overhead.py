@@ -47,6 +47,8 @@ class Way:
     streams: Measured = field(default_factory=Measured)
     cpu: list[float] = field(default_factory=list)
     """CPU seconds of a request, by round."""
+    token_cpu: list[float] = field(default_factory=list)
+    """CPU seconds of a streamed token, by round."""
 
     async def measure(self, seconds: float) -> None:
         """Measure one round."""
@@ -55,7 +57,10 @@ class Way:
         many = await run(self.server, clients=CLIENTS, seconds=seconds)
         self.cpu.append((_cpu_seconds(self.process) - before) / many.requests)
         self.many.add(many)
-        self.streams.add(await run(self.server, clients=CLIENTS, seconds=seconds, stream=True))
+        before = _cpu_seconds(self.process)
+        streams = await run(self.server, clients=CLIENTS, seconds=seconds, stream=True)
+        self.token_cpu.append((_cpu_seconds(self.process) - before) / len(streams.delays))
+        self.streams.add(streams)
 
 
 def main() -> None:
@@ -94,7 +99,7 @@ def _print(ways: list[Way]) -> None:
         shown = (f"{value:12.3f} {value / values[0]:7.2f}x" for value in values)
         print(f"{name:38}" + "".join(f"{text:>22}" for text in shown) + f"  {unit}")
 
-    for share, name in ((0.5, "p50"), (0.99, "p99")):
+    for share, name in ((0.1, "p10"), (0.5, "p50"), (0.99, "p99")):
         row(f"1 client, {name}", [_quantile(way.alone.times, share) for way in ways], "ms")
     row(f"{CLIENTS} clients", [way.many.rate for way in ways], "requests/s")
     row(f"{CLIENTS} clients, CPU", [statistics.median(way.cpu) * 1e6 for way in ways], "us/request")
@@ -103,9 +108,11 @@ def _print(ways: list[Way]) -> None:
         row(f"{CLIENTS} streams, token delay, {name}", delays, "ms")
     tokens = [len(way.streams.delays) / way.streams.seconds for way in ways]
     row(f"{CLIENTS} streams", tokens, "tokens/s")
+    token_cpu = [statistics.median(way.token_cpu) * 1e6 for way in ways]
+    row(f"{CLIENTS} streams, CPU", token_cpu, "us/token")
 
     direct, bare, gateway = (_quantile(way.alone.times, 0.5) for way in ways)
-    print(f"\nadded median at 1 client: {gateway - direct:.3f} ms (bar {ADDED_MS_BAR} ms), ")
+    print(f"\nadded median at 1 client: {gateway - direct:.3f} ms (bar {ADDED_MS_BAR} ms),")
     print(f"of which a proxy that does nothing takes {bare - direct:.3f} ms")
     delay = _quantile(ways[-1].streams.delays, 0.99)
     print(f"token delay p99 at 6,400 tokens/s: {delay:.3f} ms (bar {DELAY_P99_MS_BAR} ms)")

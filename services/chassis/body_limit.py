@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.errors import PayloadTooLarge, error_response
@@ -40,11 +41,8 @@ class BodyLimitMiddleware:
             self._default,
         )
         declared = next((v for k, v in scope["headers"] if k == b"content-length"), None)
-        refusal = error_response(
-            PayloadTooLarge(f"The body is larger than {limit} bytes; send less at a time.")
-        )
         if declared is not None and declared.isdigit() and int(declared) > limit:
-            await refusal(scope, receive, send)
+            await _refusal(limit)(scope, receive, send)
             return
         received, started = 0, False
 
@@ -70,7 +68,13 @@ class BodyLimitMiddleware:
             if started:
                 raise
         if received > limit and not started:
-            await refusal(scope, receive, send)
+            await _refusal(limit)(scope, receive, send)
+
+
+def _refusal(limit: int) -> Response:
+    return error_response(
+        PayloadTooLarge(f"The body is larger than {limit} bytes; send less at a time.")
+    )
 
 
 def _pattern(prefix: str) -> re.Pattern[str]:

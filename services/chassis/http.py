@@ -31,8 +31,8 @@ class Deadlines:
     """How long a call may take, in seconds."""
 
     connect: float = 2.0
-    read: float = 30.0
-    """Between two pieces of the reply."""
+    read: float | None = 30.0
+    """Between two pieces of the reply; None where the caller has a clock of its own."""
     total: float | None = 60.0
 
 
@@ -43,7 +43,13 @@ def open_session(*, connections: int = 256) -> aiohttp.ClientSession:
         connections: at most so many sockets in all.
     """
     connector = aiohttp.TCPConnector(limit=connections, ttl_dns_cache=30)
-    return aiohttp.ClientSession(connector=connector, auto_decompress=False)
+    # Bodies are read as they come, so none may come packed; no peer's cookie is for another's eyes.
+    return aiohttp.ClientSession(
+        connector=connector,
+        headers={"Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)

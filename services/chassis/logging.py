@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal
 
+import orjson
 import structlog
 
 from services.chassis.request_id import current_request_id
@@ -29,7 +31,7 @@ def configure_logging(
         add_context,
     ]
     renderer: Any = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(serializer=_json)
         if form == "json"
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
@@ -37,21 +39,20 @@ def configure_logging(
             exception_formatter=structlog.dev.plain_traceback,
         )
     )
+    rendering = (
+        [renderer] if form == "console" else [structlog.processors.format_exc_info, renderer]
+    )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=_StandardError,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                renderer,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     root = logging.getLogger()
@@ -59,3 +60,24 @@ def configure_logging(
     root.setLevel(level)
     for noisy in ("uvicorn.access", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class _StandardError:
+    """Writes our own lines; a record of the standard library would cost several times the line."""
+
+    def __init__(self, *_: Any) -> None:
+        """Take the arguments of `get_logger`, which name nothing that is written."""
+
+    def write(self, line: str) -> None:
+        """Write one line to what standard error is now."""
+        sys.stderr.write(line + "\n")
+
+    debug = info = warning = error = critical = write
+
+
+def _json(event: Any, **options: Any) -> str:
+    try:
+        return orjson.dumps(event, **options).decode()
+    except TypeError:
+        # Text that is no Unicode, such as a file name in another encoding.
+        return json.dumps(event, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Literal
 
 import uvicorn
@@ -14,6 +15,9 @@ from services.chassis.errors import CrashMiddleware, install_error_handlers
 from services.chassis.logging import configure_logging
 from services.chassis.request_id import RequestIdMiddleware
 from services.chassis.settings import SettingsGroup
+
+COLLECT_AFTER_ALLOCATIONS = 20_000
+"""How many new objects may outnumber the freed ones before the youngest are looked through."""
 
 
 class Listening(SettingsGroup):
@@ -51,6 +55,7 @@ def install_chassis(
 def serve(app: FastAPI, service: str, listening: Listening) -> None:
     """Run an app until a stop signal; running requests may finish within the drain time."""
     configure_logging(service, level=listening.log_level, form=listening.log_form)
+    _spare_the_collector()
     uvicorn.run(
         app,
         host=listening.host,
@@ -64,3 +69,14 @@ def serve(app: FastAPI, service: str, listening: Listening) -> None:
         timeout_graceful_shutdown=listening.drain_timeout_seconds,
         timeout_keep_alive=75,
     )
+
+
+def _spare_the_collector() -> None:
+    """Take what lives as long as the process out of the garbage collector's sight.
+
+    Imports leave some hundred thousand objects; looking through them again and again would take a
+    busy gateway about a third of its time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_ALLOCATIONS, 20, 20)

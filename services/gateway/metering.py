@@ -18,8 +18,8 @@ from services.gateway.registry.ledger import LedgerRow
 
 _log = structlog.get_logger(__name__)
 
-BATCH_ROWS = 500
-"""How many rows one transaction writes."""
+BATCH_ROWS = 100
+"""How many rows one transaction writes; preparing more would hold up the streams beside it."""
 
 Append = Callable[[Sequence[LedgerRow]], Awaitable[None]]
 """Writes rows to the registry; writing the same rows again changes nothing."""

@@ -49,7 +49,7 @@ def check_room(snapshot: Snapshot, adapter: str) -> None:
     """
     capacity = capacity_of(snapshot.replicas)
     kept = pinned(snapshot)
-    if capacity is None or True:
+    if capacity is None or adapter in kept or len(kept) < capacity:
         return
     raise SlotsExhausted(
         f"{len(kept)} adapter versions are in service and 1 more would make {len(kept) + 1}, but "

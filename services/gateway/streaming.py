@@ -54,6 +54,7 @@ class Responder:
         length = (b"content-length", str(len(body)).encode())
         await self._begin([(b"content-type", b"application/json"), length])
         await self.send({"type": "http.response.body", "body": body})
+        await _let_it_out()
 
     async def piece(self, data: bytes, *, last: bool = False) -> None:
         """Write a piece of an event stream; the first one brings the status line."""
@@ -61,6 +62,8 @@ class Responder:
         if not self.started:
             await self._begin(_EVENT_STREAM)
         await self.send({"type": "http.response.body", "body": data, "more_body": not last})
+        if last:
+            await _let_it_out()
 
     async def _begin(self, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = True
@@ -113,3 +116,8 @@ class WhileConnected:
         self._gone = True
         assert self._body is not None
         self._body.cancel()
+
+
+async def _let_it_out() -> None:
+    """Let the event loop write what was sent: the books are done while the app reads it."""
+    await asyncio.sleep(0)

@@ -38,7 +38,7 @@ class EnginePlan:
     max_lora_rank: int
     max_model_len: int
     max_num_seqs: int
-    max_queued_requests: int
+    max_in_flight: int
     kv_cache_gib: int
     cpu_threads: int
     gpu_memory_utilization: float
@@ -59,7 +59,7 @@ def command(plan: EnginePlan) -> list[str]:
         "--dtype": plan.dtype,
         "--max-model-len": plan.max_model_len,
         "--max-num-seqs": plan.max_num_seqs,
-        "--max-num-queued-reqs": plan.max_queued_requests,
+        "--max-num-queued-reqs": plan.max_in_flight,
         "--max-loras": plan.max_loras,
         "--max-cpu-loras": plan.max_cpu_loras,
         "--max-lora-rank": plan.max_lora_rank,

@@ -28,8 +28,8 @@ class EngineSettings(SettingsGroup):
     """The longest prompt with its answer, in tokens."""
     max_num_seqs: Annotated[int, Field(ge=1)] = 32
     """How many answers are generated at once."""
-    max_queued_requests: Annotated[int, Field(ge=0)] = 256
-    """How many more may wait in the engine before it says that it is busy."""
+    max_in_flight: Annotated[int, Field(ge=1)] = 256
+    """How many requests the engine holds, running and waiting, before it says that it is busy."""
     kv_cache_gib: Annotated[int, Field(ge=1)] = 1
     """Memory for the key-value cache on a CPU, in GiB."""
     cpu_threads: Annotated[int | None, Field(ge=1)] = None

@@ -199,7 +199,7 @@ def plan_engine(settings: Settings, base: BaseModel, port: int, device: Device) 
         max_lora_rank=settings.max_lora_rank,
         max_model_len=options.max_model_len,
         max_num_seqs=options.max_num_seqs,
-        max_queued_requests=options.max_queued_requests,
+        max_in_flight=options.max_in_flight,
         kv_cache_gib=options.kv_cache_gib,
         cpu_threads=options.cpu_threads or default_cpu_threads(),
         gpu_memory_utilization=options.gpu_memory_utilization,

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 DIGITS = 5
 """Digits of a score that count: engines compute with different precision."""
 
+LEAST_SPREAD = 1e-4
+"""Similarities closer together than this are taken for equal."""
+
 Scored = tuple[str, float]
 """A point's id and the score that one ranking gave it."""
 
@@ -74,8 +77,10 @@ def rank(
 
 
 def _spread(similarities: Sequence[float]) -> tuple[float, float]:
-    """Find where the scale begins and how long it is; a single candidate is at its end."""
+    """Find where the scale begins and how long it is; equals are all at its end."""
     if not similarities:
         return 0.0, 1.0
     lowest, highest = min(similarities), max(similarities)
-    return (lowest, highest - lowest) if highest > lowest else (lowest - 1.0, 1.0)
+    if highest - lowest < LEAST_SPREAD:
+        return lowest - 1.0, 1.0
+    return lowest, highest - lowest

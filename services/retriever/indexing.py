@@ -111,6 +111,7 @@ class Indexer:
             await self._index.delete(AnyOf(REVISION, (revision,)))
             chunks = await self._store(write)
             await self._catalogue.correct_chunks(revision, chunks)
+            self._metrics.documents.labels("rebuilt").inc()
 
     async def _finish(self, write: Write) -> DocumentReceipt:
         try:

@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from services.contracts.adapters import MANIFEST_FILE, AdapterManifest, TrainingRecord
+from services.contracts.adapters import (
+    CONFIG_FILE,
+    MANIFEST_FILE,
+    WEIGHTS_FILE,
+    AdapterManifest,
+    TrainingRecord,
+)
 from services.contracts.assistants import Profile
 from services.domain.fingerprint import base_fingerprint, belongs_to_base, chat_template_hash
+from services.domain.preflight import content_hash
 from services.domain.rendering import prompt_hash
 from services.tuner.recipe import Recipe
 
@@ -34,6 +41,15 @@ def template_hash_of(base: Path) -> str | None:
     """Name the chat template that lies beside a base, if one does."""
     path = base / TEMPLATE_FILE
     return chat_template_hash(path.read_text("utf-8")) if path.is_file() else None
+
+
+def adapter_version_of(folder: Path) -> str:
+    """Name the adapter in a folder as its version would be named: `name@<12 hex>`."""
+    manifest = AdapterManifest.model_validate_json((folder / MANIFEST_FILE).read_text("utf-8"))
+    with (folder / WEIGHTS_FILE).open("rb") as file:
+        weights = hashlib.file_digest(file, "sha256").hexdigest()
+    content = content_hash((folder / CONFIG_FILE).read_bytes(), weights)
+    return f"{manifest.name}@{content[:12]}"
 
 
 def training_record(

@@ -33,7 +33,7 @@ from services.tuner.datasets.rows import dataset_hash, read_rows
 from services.tuner.datasets.sharing import SharedRow, share_prefixes
 from services.tuner.export import export_adapter
 from services.tuner.progress import ProgressLines, StepReport
-from services.tuner.provenance import training_record, write_manifest
+from services.tuner.provenance import adapter_version_of, training_record, write_manifest
 from services.tuner.recipe import Recipe
 
 DEFAULT_END_OF_TURN = "<end_of_turn>"
@@ -178,7 +178,7 @@ def _manifest(run: TrainingRun, count: TokenCount, metrics: dict[str, float]) ->
             "trained_tokens_min": count.trained_min,
             "trained_tokens_mean": round(count.trained_mean, 1),
         },
-        started_from=run.start_from.name if run.start_from else None,
+        started_from=adapter_version_of(run.start_from) if run.start_from else None,
     )
     return AdapterManifest(
         name=run.name,

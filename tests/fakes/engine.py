@@ -99,7 +99,7 @@ class FakeEngine:
         max_lora_rank: int = 32,
         max_model_len: int = 2048,
         max_num_seqs: int = 64,
-        max_queued: int = 256,
+        max_in_flight: int = 256,
         version: str = "0.32.0",
         parses_tools: bool = True,
     ) -> None:
@@ -116,7 +116,7 @@ class FakeEngine:
         self._slot_limits = {
             "max_loras": max_loras,
             "max_num_seqs": max_num_seqs,
-            "max_queued": max_queued,
+            "max_in_flight": max_in_flight,
         }
         self._gate: _Gate | None = None
         self.app: ASGIApp = self._authenticated(self._routes())

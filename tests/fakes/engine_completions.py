@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from tests.fakes.engine import FakeEngine, Recorded
 
 
+TOKENISING_SECONDS = 0.001
+"""Between the engine's first check of its queue, which sets the status, and its second."""
+
+
 class _BreakOffError(Exception):
     """The answer is to end here."""
 
@@ -63,6 +67,10 @@ class Completions:
         self, request: Request, body: dict[str, Any], record: Recorded, send: Send
     ) -> None:
         call, adapter = self._validated(request, body)
+        if self._engine.slots.are_full:
+            raise overloaded()
+        # While a prompt is cut into tokens, others pass the check above.
+        await asyncio.sleep(TOKENISING_SECONDS)
         if not body.get("stream"):
             reply = json_reply(await self._whole(call, adapter))
             await reply(request.scope, request.receive, send)

@@ -103,10 +103,10 @@ def prompt_tokens(call: Call) -> int:
 
 
 def token_limit(call: Call, max_model_len: int) -> int:
-    """Say how many tokens may be generated.
+    """Say how many tokens may be generated: no more than the context has room for.
 
     Raises:
-        EngineRefusal: when the prompt and the wanted tokens do not fit the context.
+        EngineRefusal: when the prompt alone does not fit the context.
     """
     body, used = call.body, prompt_tokens(call)
     wanted = body.get("max_completion_tokens") or body.get("max_tokens")
@@ -118,15 +118,8 @@ def token_limit(call: Call, max_model_len: int) -> int:
             f"prompt. (parameter=input_tokens, value={max_model_len + 1})",
             param="input_tokens",
         )
-    if used + (wanted or 1) > max_model_len:
-        raise bad_request(
-            f"{limit}you requested {wanted} output tokens and your prompt contains at least "
-            f"{used} input tokens, for a total of at least {used + (wanted or 0)} tokens. Please "
-            "reduce the length of the input prompt or the number of requested output tokens. "
-            f"(parameter=input_tokens, value={used})",
-            param="input_tokens",
-        )
-    return int(wanted or (max_model_len - used if call.chat else 16))
+    rest = max_model_len - used
+    return min(int(wanted), rest) if wanted else (rest if call.chat else 16)
 
 
 def _stops(body: dict[str, Any]) -> list[str]:

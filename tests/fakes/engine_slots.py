@@ -25,11 +25,11 @@ class EngineSlots:
     passed over by those that can run. Nothing that runs is ever interrupted.
     """
 
-    def __init__(self, *, max_loras: int, max_num_seqs: int, max_queued: int) -> None:
+    def __init__(self, *, max_loras: int, max_num_seqs: int, max_in_flight: int) -> None:
         self.running: Counter[str | None] = Counter()
         self._max_loras = max_loras
         self._max_num_seqs = max_num_seqs
-        self._max_queued = max_queued
+        self._max_in_flight = max_in_flight
         self._waiting: list[_Waiting] = []
         self._arrivals = itertools.count()
 
@@ -41,7 +41,7 @@ class EngineSlots:
     @property
     def are_full(self) -> bool:
         """Whether another request would be refused."""
-        return len(self._waiting) >= self._max_queued
+        return self.running.total() + len(self._waiting) >= self._max_in_flight
 
     @contextlib.asynccontextmanager
     async def held(self, adapter: str | None, priority: int) -> AsyncIterator[None]:

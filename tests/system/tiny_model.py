@@ -21,7 +21,7 @@ HEADS = 2
 HEAD_SIZE = HIDDEN // HEADS
 LAYERS = 2
 CONSTANT = 8.0
-PUSH = 60.0
+PUSH = 8.0
 MARKERS = ("[alpha]", "[beta]", "[gamma]", "[delta]", "[epsilon]", "[zeta]")
 """The tokens that an adapter can force; each is one token of the tokenizer."""
 
@@ -84,7 +84,7 @@ def make_marker_adapter(
     read_constant, write_value = torch.zeros(rank, HIDDEN), torch.zeros(HIDDEN, rank)
     read_value, write_token = torch.zeros(rank, HIDDEN), torch.zeros(HIDDEN, rank)
     read_constant[0, 0] = 1.0
-    write_value[lane, 0] = PUSH
+    write_value[lane, 0] = PUSH if share else 0.0
     read_value[0, lane] = 1.0
     write_token[:, 0] = share * direction
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -28,7 +30,18 @@ _ZIP_END_BYTES = 22
 _ZIP64_LOCATOR_BYTES = 20
 _MAX_ZIP_COMMENT_BYTES = 65_535
 _TAR_ENTRY_BYTES = 4096
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError)
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    ValueError,
+)
+"""What the three libraries raise for bytes that are no archive, or not a whole one."""
 
 
 def unpack(archive: BinaryIO, folder: Path, limits: AdapterLimits) -> None:
@@ -49,11 +62,12 @@ def unpack(archive: BinaryIO, folder: Path, limits: AdapterLimits) -> None:
         else:
             _unpack_tar(archive, folder, limits)
     except _BROKEN as error:
-        raise AdapterRefused(
-            "The file is not a readable .tar.gz, .tar or .zip archive; pack the adapter's folder "
-            "again.",
-            code="adapter_archive_unreadable",
-        ) from error
+        raise _unreadable() from error
+    except OSError as error:
+        # A member that claims to lie before the file's beginning.
+        if error.errno == errno.EINVAL:
+            raise _unreadable() from error
+        raise
 
 
 class _BoundedReads:
@@ -150,7 +164,7 @@ def _check_name(name: str, seen: Container[str]) -> None:
     path = PurePosixPath(name)
     if name in seen:
         raise _unsafe(f"{name!r} is in it twice")
-    if path.is_absolute() or ".." in path.parts or "\\" in name:
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name:
         raise _unsafe(f"{name!r} does not stay inside the archive's folder")
 
 
@@ -162,6 +176,14 @@ def _check_count(entries: int, limits: AdapterLimits) -> None:
 def _check_total(total: int, limits: AdapterLimits) -> None:
     if total > limits.max_bytes:
         raise too_large(limits.max_bytes)
+
+
+def _unreadable() -> AdapterRefused:
+    return AdapterRefused(
+        "The file is not a readable .tar.gz, .tar or .zip archive; pack the adapter's folder "
+        "again.",
+        code="adapter_archive_unreadable",
+    )
 
 
 def _unsafe(what: str) -> AdapterRefused:

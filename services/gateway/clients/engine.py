@@ -170,7 +170,8 @@ class EngineClient:
     def _sent(
         self, replica: Replica, call: EngineCall
     ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        deadlines = Deadlines(self.deadlines.connect, self.deadlines.total, None)
+        # The first token, the next one and the whole are timed here; the socket needs no timer.
+        deadlines = Deadlines(self.deadlines.connect, read=None, total=None)
         peer = Peer("engine", replica.endpoint, self.session, self.api_key, deadlines)
         body = orjson.dumps({"model": call.adapter or replica.base_model, **call.body})
         return peer.stream("POST", PATH, data=body, headers={HEADER: call.request_id})

@@ -4,10 +4,12 @@ interpreter lock; run as `python -m services.retriever.index.edge_process SOCKET
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,8 @@ VACUUM_AFTER = 2_000
 VACUUM_SHARE = 0.2
 """The share of deleted points that is put up with; searches wait while they are cleared away."""
 
-_LOCK_PATIENCE_SECONDS = 20.0
+OWNER_PATIENCE_SECONDS = 25.0
+"""How long a new process waits for the former owner of the index."""
 
 
 class Shard:
@@ -167,20 +170,38 @@ class Shard:
         return [(str(point.id), point.score) for point in self._shard.query(request)]
 
 
+@contextlib.contextmanager
+def _owning(directory: Path) -> Iterator[None]:
+    """Own the directory, waiting for a former owner that is still flushing.
+
+    The engine's own lock comes too late: it reads the segments first and then waits for the log,
+    which the former owner may have cut meanwhile. A shard opened in that moment lacks its last
+    writes.
+    """
+    deadline = time.monotonic() + OWNER_PATIENCE_SECONDS
+    with directory.with_suffix(".lock").open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        yield
+
+
 def _open(directory: Path, dimensions: int) -> qdrant.EdgeShard:
-    """Open the shard, waiting for a former owner that is still letting go of its lock."""
-    deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
-    while True:
+    """Load the shard; one that cannot be loaded is put aside and made anew from the catalogue."""
+    if any(directory.iterdir()):
         try:
-            return _load(directory) if any(directory.iterdir()) else _create(directory, dimensions)
-        except Exception as error:
-            if "WouldBlock" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-
-
-def _load(directory: Path) -> qdrant.EdgeShard:
-    return qdrant.EdgeShard.load(str(directory))
+            return qdrant.EdgeShard.load(str(directory))
+        except Exception as error:  # noqa: BLE001 - the engine raises plain Exception
+            aside = directory.with_name(f"{directory.name}.broken-{time.time_ns()}")
+            sys.stderr.write(f"The index cannot be loaded and is put aside as {aside}: {error}\n")
+            directory.rename(aside)
+            directory.mkdir()
+    return _create(directory, dimensions)
 
 
 def _create(directory: Path, dimensions: int) -> qdrant.EdgeShard:
@@ -221,23 +242,24 @@ def _filter(condition: Condition) -> qdrant.Filter:
 
 
 def main() -> None:
-    """Open the shard, say so, and answer until the parent goes away."""
+    """Open the shard, and answer until the parent goes away."""
     descriptor, directory, dimensions = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     directory.mkdir(parents=True, exist_ok=True)
-    shard = Shard(directory, dimensions)
-    answer_parent(
-        descriptor,
-        {
-            "open": os.getpid,
-            "upsert": shard.upsert,
-            "delete": shard.delete,
-            "search": shard.search,
-            "count": shard.count,
-            "revisions": shard.revisions,
-            "flush": shard.flush,
-        },
-    )
-    shard.close()
+    with _owning(directory):
+        shard = Shard(directory, dimensions)
+        answer_parent(
+            descriptor,
+            {
+                "open": os.getpid,
+                "upsert": shard.upsert,
+                "delete": shard.delete,
+                "search": shard.search,
+                "count": shard.count,
+                "revisions": shard.revisions,
+                "flush": shard.flush,
+            },
+        )
+        shard.close()
 
 
 if __name__ == "__main__":

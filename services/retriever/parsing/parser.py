@@ -32,6 +32,11 @@ class Parser:
         self._child: Child | None = None
         self._files = 0
 
+    @property
+    def child_pid(self) -> int | None:
+        """The child's process id, when it runs."""
+        return self._child.pid if self._child else None
+
     async def parse(self, name: str, content: bytes) -> Parsed | Refused:
         """Read a file, or say why it gives no text."""
         if len(content) > self._limits.max_file_bytes:
@@ -51,10 +56,10 @@ class Parser:
                 parsed: Parsed | Refused = await child.call("parse", name, content)
                 return parsed
         except TimeoutError:
-            child.kill()
+            await self._replace(child)
             return Refused(Code.TIMEOUT, f"The file took longer than {seconds:g} s; split it.")
         except (ChildDied, ChildFailed) as error:
-            child.kill()
+            await self._replace(child)
             _log.warning("file.crashed_the_parser", reason=str(error))
             return Refused(Code.UNREADABLE, "The file cannot be read; save it again and send that.")
 
@@ -74,6 +79,11 @@ class Parser:
         )
         self._files = FILES_A_CHILD
         return self._child
+
+    async def _replace(self, child: Child) -> None:
+        """End a child at once; the next file gets a new one."""
+        child.kill()
+        await self.close()
 
     async def close(self) -> None:
         """End the child."""

@@ -11,8 +11,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from starlette.requests import ClientDisconnect
 
-from services.chassis.errors import Overloaded, ServiceError
+from services.chassis.errors import InvalidRequest, Overloaded, ServiceError
 from tests.fakes.agent import eventually
 from tests.fakes.retriever import passage
 from tests.service.gateway.gateway import Client, GatewayUnderTest, gateway_under_test, segment
@@ -166,6 +167,21 @@ async def test_an_upload_that_breaks_off_is_never_whole_at_the_retriever(
     await eventually(lambda: gateway.retriever.broken_uploads == 1)
     assert gateway.retriever.uploaded == []
     assert (await gateway.admin.get("/v1/collections")).status == 200
+
+
+async def test_a_caller_who_breaks_off_is_not_taken_for_a_failing_retriever(
+    gateway: GatewayUnderTest,
+) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"--frontier\r\n"
+        raise ClientDisconnect
+
+    resources = gateway.resources
+    caller = next(iter(resources.snapshot.callers.values()))
+    kind = "multipart/form-data; boundary=frontier"
+    with pytest.raises(InvalidRequest) as caught:
+        await resources.retriever.upload(caller, "handbook", kind, broken())
+    assert caught.value.code == "upload_aborted"
 
 
 async def test_an_upload_that_is_no_form_is_a_400(gateway: GatewayUnderTest) -> None:

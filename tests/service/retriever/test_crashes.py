@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from services.chassis.errors import Unavailable
 from services.contracts.knowledge import DocumentWrite
 from services.retriever.catalogue.documents import Place, Write
 from services.retriever.errors import IndexUnavailable
@@ -123,9 +124,9 @@ async def test_a_failed_write_leaves_nothing_and_the_former_document_stands(
 ) -> None:
     client, embedder = retriever.client, retriever.embedder
     await client.put("d", "apple before")
-    embedder.failure = RuntimeError("the model broke")
-    assert (await client.put("d", "apple after")).status == 500
-    assert (await client.put("other", "apple too", collection="new")).status == 500
+    embedder.failure = Unavailable("The model broke.")
+    assert (await client.put("d", "apple after")).status == 503
+    assert (await client.put("other", "apple too", collection="new")).status == 503
     embedder.failure = None
     assert (await client.search("apple")).passages == ["apple before"]
     collections = (await client.call("GET", "/collections")).body["data"]
@@ -188,6 +189,8 @@ async def test_a_lost_index_is_made_anew_from_the_catalogue(tmp_path: Path) -> N
     shutil.rmtree(tmp_path / "index")
     async with retriever_on(tmp_path) as retriever:
         assert len(await in_step(retriever)) == 5
+        rebuilt = 'inkstone_documents_total{outcome="rebuilt"}'
+        assert await retriever.client.metric(rebuilt) == 5
         assert len((await retriever.client.search("apple")).passages) == 3
         staff = retriever.client.in_groups("staff")
         assert len((await staff.search("apple")).passages) == 5
@@ -242,6 +245,9 @@ async def test_a_retriever_killed_during_ingestion_loses_and_doubles_nothing(
     async with retriever_on(tmp_path) as retriever:
         expected = await finished(retriever)
         assert set(expected.values()) == {11}
+        # The index had all of it; nothing had to be made anew.
+        rebuilt = 'inkstone_documents_total{outcome="rebuilt"}'
+        assert await retriever.client.metric(rebuilt) == 0
         page = await retriever.client.call("GET", "/collections/docs/documents", limit="1000")
         stored = {document["id"] for document in page.body["data"]}
         assert acknowledged <= stored

@@ -285,3 +285,21 @@ async def test_leaving_a_stream_early_disconnects_the_peer(session: aiohttp.Clie
             assert await reply.content.readline() == b"data: 1\n"
         async with asyncio.timeout(10):
             await gone.wait()
+
+
+async def test_a_peer_may_neither_pack_its_reply_nor_leave_a_cookie(
+    session: aiohttp.ClientSession,
+) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def echo(request: Request) -> Response:
+        seen = {name: request.headers.get(name) for name in ("accept-encoding", "cookie")}
+        reply = JSONResponse(seen)
+        reply.set_cookie("visitor", "1")
+        return reply
+
+    async with running(app) as url:
+        peer = Peer("retriever", url, session)
+        for _ in range(2):
+            assert await peer.json("GET", "/") == {"accept-encoding": "identity", "cookie": None}

@@ -167,6 +167,12 @@ def test_something_else_is_unreadable(content: bytes, tmp_path: Path) -> None:
     assert refusal(content, tmp_path) == "adapter_archive_unreadable"
 
 
+def test_a_zip_of_a_version_to_come_is_unreadable(files: Files, tmp_path: Path) -> None:
+    archive = bytearray(zipped(files))
+    archive[archive.find(b"PK\x01\x02") + 6] = 75
+    assert refusal(bytes(archive), tmp_path) == "adapter_archive_unreadable"
+
+
 def test_a_truncated_archive_is_unreadable(files: Files, tmp_path: Path) -> None:
     noise = random.Random(1).randbytes(200_000)
     for number, archive in enumerate((tar_gz({"noise": noise, **files}), zipped(files))):

@@ -21,6 +21,7 @@ from services.domain.preflight import inspect, read_header
 from services.domain.rendering import prompt_hash
 from services.tuner.datasets.rows import RowError, dataset_hash
 from services.tuner.progress import ProgressLines
+from services.tuner.provenance import adapter_version_of
 from services.tuner.recipe import Recipe
 from services.tuner.training import TrainingRun, main, train
 from tests.unit.tuner.conftest import row, write_lines
@@ -127,7 +128,8 @@ def test_a_run_can_start_from_another_adapter(run: TrainingRun, tmp_path: Path) 
     manifest = train(later, ProgressLines(output))
     first = next(event for event in _events(output.getvalue()) if event["event"] == "step")
     assert first["loss"] < 0.2
-    assert manifest.training.recipe["started_from"] == "out"
+    assert manifest.training.recipe["started_from"] == adapter_version_of(run.out)
+    assert adapter_version_of(run.out).startswith("tiny@")
 
 
 def test_rows_that_lose_tokens_stop_the_run_before_training(run: TrainingRun) -> None:

@@ -1,0 +1,35 @@
+"""The packaged embedding model, and one retriever that runs on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.retriever.embedding_model import prepare_embedding_model
+from tests.service.retriever.retriever import Client
+from tests.system.retriever.process import real_retriever
+
+
+@pytest.fixture(scope="package")
+def anyio_backend() -> str:
+    """Let one retriever serve many tests."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the packaged model, prepared."""
+    folder = tmp_path_factory.mktemp("models")
+    prepare_embedding_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="package")
+async def client(
+    models_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Client]:
+    """A client of a running retriever."""
+    async with real_retriever(tmp_path_factory.mktemp("data"), models_dir) as (client, _):
+        yield client
