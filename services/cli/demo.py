@@ -129,8 +129,8 @@ async def _ask_everyone(console: Console, client: AsyncOpenAI) -> int:
     """Ask the same questions of every assistant; return how many answers cite a passage."""
     console.rule("3. The same question, three voices")
     cited = 0
-    for language, question in _questions().items():
-        console.print(f"\n[bold]{_LANGUAGES[language]}:[/bold] {escape(question)}")
+    for label, question in _questions():
+        console.print(f"\n[bold]{label}:[/bold] {escape(question)}")
         for assistant, adapter in VOICES.items():
             reply = await client.chat.completions.create(
                 model=assistant, messages=[{"role": "user", "content": question}]
@@ -141,15 +141,18 @@ async def _ask_everyone(console: Console, client: AsyncOpenAI) -> int:
     return cited
 
 
-def _questions() -> dict[str, str]:
-    """The first answerable question of each language, by the cases' own tag."""
-    found: dict[str, str] = {}
+def _questions() -> list[tuple[str, str]]:
+    """The held-out cases that carry the tag `demo`: what each is about, and its question."""
     with (EXAMPLES / "evaluation" / "cases.jsonl").open(encoding="utf-8") as lines:
-        for line in lines:
-            case = json.loads(line)
-            if "demo" in case["tags"]:
-                found.setdefault(case["lang"], case["question"])
-    return found
+        cases = [json.loads(line) for line in lines]
+    return [
+        (
+            "Not in the documents" if "unanswerable" in case["tags"] else _LANGUAGES[case["lang"]],
+            case["question"],
+        )
+        for case in cases
+        if "demo" in case["tags"]
+    ]
 
 
 def _panel(assistant: str, text: str, extra: dict[str, Any]) -> Panel:
@@ -173,7 +176,7 @@ async def _stream_one(console: Console, client: AsyncOpenAI) -> None:
     console.print("\n[bold]Streamed:[/bold] ", end="")
     stream = await client.chat.completions.create(
         model="formal",
-        messages=[{"role": "user", "content": next(iter(_questions().values()))}],
+        messages=[{"role": "user", "content": _questions()[0][1]}],
         stream=True,
     )
     last = None
