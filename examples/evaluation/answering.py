@@ -30,7 +30,7 @@ class Answerer:
         ]
 
     def answer(
-        self, prompts: Sequence[list[dict[str, Any]]], sampling: Sampling, batch: int = 8
+        self, prompts: Sequence[list[dict[str, Any]]], sampling: Sampling, batch: int = 24
     ) -> list[str]:
         """Answer every prompt, the longest ones together."""
         texts = [

@@ -64,14 +64,10 @@ class Answering:
         except ClientGone:
             account.leave()
         except ServiceError as error:
-            account.fail(error)
-            if isinstance(error, NoPlace):
-                self.turned_away(error)
-            if not responder.started:
-                raise
-            await responder.piece(encode_error(error), last=True)
+            await self._fail(account, error, responder)
         except asyncio.CancelledError:
-            account.fail(Unavailable("The gateway is stopping; try again.", code="stopping"))
+            if not responder.finished:
+                account.fail(Unavailable("The gateway is stopping; try again.", code="stopping"))
             raise
         except Exception:
             account.fail(ServiceError("The server failed; the log has the cause."))
@@ -86,6 +82,18 @@ class Answering:
     def turned_away(self, error: ServiceError) -> None:
         """Count a caller who could not be identified or may not be here."""
         self.generation.meter.metrics.rejected(error.code)
+
+    async def _fail(self, account: Account, error: ServiceError, responder: Responder) -> None:
+        """Say what went wrong: by a status while there is none yet, by an event afterwards."""
+        if responder.finished:
+            # The answer is complete and delivered; only the end of its connection failed.
+            return
+        account.fail(error)
+        if isinstance(error, NoPlace):
+            self.turned_away(error)
+        if not responder.started:
+            raise error
+        await responder.piece(encode_error(error), last=True)
 
     async def _answer(self, account: Account, request: ChatRequest, responder: Responder) -> None:
         """Do the work; what it uses is on the account at every moment."""

@@ -13,7 +13,7 @@ from services.contracts.assistants import Profile
 from services.domain.rendering import Message, PromptTooLongError, Source, compose, fit
 from services.gateway.counting import TokenCounter
 
-INLINE_CHARACTERS = 32_768
+INLINE_CHARACTERS = 8_192
 """A longer conversation is counted in a thread, so that other requests do not wait for it."""
 
 

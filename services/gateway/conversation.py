@@ -10,6 +10,7 @@ from services.chassis.errors import InvalidRequest
 from services.contracts.assistants import Profile
 from services.contracts.chat import ChatMessage
 from services.domain.rendering import Message
+from services.gateway.parameters import check_sendable
 
 _KEPT_FIELDS = ("name", "tool_calls", "tool_call_id")
 """What an engine needs of a turn beside role and text; everything else stays here."""
@@ -71,7 +72,9 @@ def _instructs(turn: Message) -> bool:
 def _turn(message: ChatMessage, place: int) -> Message:
     turn: Message = {"role": message.role, "content": _text(message.content, place)}
     extras = message.model_extra or {}
-    turn.update((name, extras[name]) for name in _KEPT_FIELDS if extras.get(name) is not None)
+    if kept := {name: extras[name] for name in _KEPT_FIELDS if extras.get(name) is not None}:
+        check_sendable(kept, f"messages.{place}")
+        turn |= kept
     return turn
 
 

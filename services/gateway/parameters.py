@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from services.chassis.errors import InvalidRequest
 from services.contracts.assistants import Profile
 from services.contracts.chat import ChatRequest
@@ -89,7 +91,22 @@ def engine_parameters(request: ChatRequest, target: Target) -> EngineParameters:
         chosen["response_format"] = response_format
     if request.n is not None:
         chosen["n"] = request.n
+    check_sendable(chosen, "The request")
     return EngineParameters(chosen, _answer_tokens(request, target))
+
+
+def check_sendable(value: Any, name: str) -> None:
+    """Make sure that a value can be written as JSON again.
+
+    Raises:
+        InvalidRequest: for a number beyond 64 bits, or nesting without end.
+    """
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest(
+            f"{name} holds a number beyond 64 bits or is nested too deeply; send it as text."
+        ) from error
 
 
 def _answer_tokens(request: ChatRequest, target: Target) -> int | None:

@@ -148,7 +148,8 @@ class Reply:
 
     def _delta(self, choice: dict[str, Any]) -> dict[str, Any] | None:
         """Check a piece of one choice; a piece that is all held back is no piece."""
-        state, delta = self._choice(choice.get("index", 0)), choice.setdefault("delta", {})
+        state, delta = self._choice(choice.get("index", 0)), choice.get("delta") or {}
+        choice["delta"] = delta
         content, finished = delta.get("content"), choice.get("finish_reason") is not None
         shown = state.push(content) if content else ""
         if finished:
@@ -160,7 +161,8 @@ class Reply:
         return None if silent and set(delta) <= {"content"} else choice
 
     def _whole(self, choice: dict[str, Any]) -> dict[str, Any]:
-        state, message = self._choice(choice.get("index", 0)), choice["message"]
+        state, message = self._choice(choice.get("index", 0)), choice.get("message") or {}
+        choice["message"] = message
         if message.get("content"):
             shown = state.push(message["content"])
             message["content"] = shown + state.close()

@@ -13,6 +13,7 @@ from collections import Counter
 
 import mmh3
 
+from services.retriever.function_words import FUNCTION_WORDS
 from services.retriever.index.port import SparseVector
 
 K1 = 1.2
@@ -60,6 +61,8 @@ def passage_vector(text: str) -> SparseVector:
 
 
 def question_vector(text: str) -> SparseVector:
-    """Count each different token of a question once."""
-    different = dict.fromkeys(mmh3.hash(token, signed=False) for token in tokens(text))
+    """Count each different token of a question once, but for words that are in every question."""
+    asked = tokens(text)
+    telling = [token for token in asked if token not in FUNCTION_WORDS] or asked
+    different = dict.fromkeys(mmh3.hash(token, signed=False) for token in telling)
     return SparseVector(tuple(different), (1.0,) * len(different))

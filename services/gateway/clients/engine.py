@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -134,7 +135,7 @@ class EngineClient:
                 tried.append(replica.replica)
                 broke = engine_errors.connection_broke(error)
                 if broke:
-                    self._avoided_until[replica.replica] = time.monotonic() + COOL_DOWN_SECONDS
+                    self._avoid(replica)
                 # A connection kept from an earlier request may have died unseen: only then is
                 # the same replica worth a second try.
                 elsewhere = len(tried) < len(replicas)
@@ -150,11 +151,18 @@ class EngineClient:
             )
         now = time.monotonic()
 
-        def burden(replica: Replica) -> tuple[bool, bool, int]:
+        def burden(replica: Replica) -> tuple[bool, bool, int, float]:
             name = replica.replica
-            return name in tried, self._avoided_until.get(name, 0) > now, self.in_flight(name)
+            avoided = self._avoided_until.get(name, 0) > now
+            # Of equals any may be first: gateways that cannot see each other must not agree on one.
+            return name in tried, avoided, self.in_flight(name), random.random()  # noqa: S311
 
         return min(replicas, key=burden)
+
+    def _avoid(self, replica: Replica) -> None:
+        now = time.monotonic()
+        still = {name: until for name, until in self._avoided_until.items() if until > now}
+        self._avoided_until = {**still, replica.replica: now + COOL_DOWN_SECONDS}
 
     @contextlib.contextmanager
     def _counted(self, replica: Replica) -> Iterator[None]:

@@ -13,6 +13,7 @@ import structlog
 from services.chassis.errors import (
     InvalidRequest,
     NotFound,
+    Overloaded,
     ServiceError,
     Unavailable,
     UpstreamFailed,
@@ -59,7 +60,7 @@ def decode(payload: bytes) -> dict[str, Any]:
     """Read a JSON object from an engine.
 
     Raises:
-        UpstreamFailed: when it is anything else.
+        ServiceError: the error that it holds; `UpstreamFailed` when it is no object at all.
     """
     try:
         decoded = orjson.loads(payload)
@@ -67,11 +68,13 @@ def decode(payload: bytes) -> dict[str, Any]:
         raise failed() from error
     if not isinstance(decoded, dict):
         raise failed()
+    if (detail := decoded.get("error")) is not None:
+        raise _told(detail)
     return decoded
 
 
-def from_event(detail: Any) -> ServiceError:
-    """Read an error that came as an event under status 200, with the true status in its `code`."""
+def _told(detail: Any) -> ServiceError:
+    """Read an error that came under status 200, with the true status in its `code`."""
     fields = detail if isinstance(detail, dict) else {}
     status, message = fields.get("code"), str(fields.get("message", detail))
     if isinstance(status, int) and 400 <= status < 500:
@@ -84,7 +87,7 @@ def for_the_app(error: ServiceError) -> ServiceError:
     """Say an engine's refusal in the gateway's own codes."""
     if isinstance(error, NotFound):
         return no_replica("The engine does not hold this adapter yet; try again shortly.")
-    if error.code == "engine_unavailable":
+    if error.code == "engine_unavailable" or isinstance(error, Overloaded):
         return overloaded()
     if error.status < 500:
         return InvalidRequest(error.message, code="engine_rejected_request", param=error.param)
@@ -100,4 +103,4 @@ def connection_broke(error: ServiceError) -> bool:
 
 def another_may_answer(error: ServiceError) -> bool:
     """Tell whether a second replica may do better: this one is full, or lost the adapter."""
-    return isinstance(error, Unavailable | NotFound)
+    return isinstance(error, Unavailable | Overloaded | NotFound)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from services.chassis.errors import ServiceError
 from services.contracts.adapters import Replica
 from services.gateway.clients import engine_errors
 from services.gateway.clients.events import EventDecoder, is_done
@@ -27,12 +28,14 @@ class EngineStream:
     _decoder: EventDecoder = field(default_factory=EventDecoder)
     _held: list[dict[str, Any]] = field(default_factory=list)
     _done: bool = False
+    _failure: ServiceError | None = None
+    """What ended the answer, kept until the events before it were handed out."""
 
     async def begin(self) -> None:
         """Read up to the first event that says more than who is speaking.
 
         Raises:
-            ServiceError: when that event is an error.
+            ServiceError: when an error comes instead.
         """
         while not self._done and not any(map(_is_real, self._held)):
             self._held += await self._read()
@@ -61,21 +64,23 @@ class EngineStream:
 
     async def _read(self) -> list[dict[str, Any]]:
         """Read what has arrived; nothing may follow the end mark."""
+        if self._failure:
+            raise self._failure
         try:
             data = await self._content.readany()
         except aiohttp.ClientError as error:
             raise engine_errors.broke_off() from error
         if not data:
             raise engine_errors.broke_off()
-        events = []
-        for payload in self._decoder.feed(data):
-            if is_done(payload):
-                self._done = True
-                break
-            event = engine_errors.decode(payload)
-            if (detail := event.get("error")) is not None:
-                raise engine_errors.from_event(detail)
-            events.append(event)
+        events: list[dict[str, Any]] = []
+        try:
+            for payload in self._decoder.feed(data):
+                if is_done(payload):
+                    self._done = True
+                    break
+                events.append(engine_errors.decode(payload))
+        except ServiceError as error:
+            self._failure = error
         return events
 
 

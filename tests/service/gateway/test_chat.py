@@ -219,11 +219,11 @@ async def test_a_direct_call_retrieves_what_it_names(stack: ChatStack) -> None:
 
 async def test_several_choices_come_back_checked(stack: ChatStack) -> None:
     await stack.bind(retrieval=RETRIEVAL)
-    reply = await stack.ask("환불?", n=2)
+    reply = await stack.ask("환불?", n=2, temperature=0.7)
     texts = [choice["message"]["content"] for choice in reply.body["choices"]]
     assert texts == ["30일입니다 [1], base."] * 2
     assert reply.body["inkstone"]["invalid_citations"] == 2
-    streamed = await stack.ask("환불?", n=2, stream=True)
+    streamed = await stack.ask("환불?", n=2, temperature=0.7, stream=True)
     assert streamed.body.count('"finish_reason":"stop"') == 2
 
 

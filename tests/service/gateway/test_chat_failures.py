@@ -99,6 +99,17 @@ async def test_a_failure_inside_a_stream_is_an_error_event(
     )
 
 
+async def test_tokens_that_come_together_with_a_failure_are_not_lost(stack: ChatStack) -> None:
+    stack.engine.knobs.break_after_tokens = 3
+    reply = await stack.ask(stream=True)
+    assert reply.status == 200
+    *answer, last = events(reply.body)
+    assert "".join(e["choices"][0]["delta"].get("content", "") for e in answer) == "one two three"
+    assert last["error"]["code"] == "engine_failed"
+    (row,) = await stack.ledger()
+    assert (row["status"], row["completion_tokens"]) == (502, 3)
+
+
 async def test_the_official_client_raises_the_error_inside_a_stream(stack: ChatStack) -> None:
     stack.engine.knobs.break_after_tokens = 2
     stack.engine.knobs.token_delay_seconds = 0.05

@@ -17,8 +17,13 @@ from tests.system.generator.subject import Subject
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
-QUESTION = "[1] Delivery\nDelivery costs 3 euros.\n\nQuestion: What does delivery cost?"
-KOREAN = "[1] 배송 안내\n배송비는 3,000원입니다.\n\nQuestion: 배송비는 얼마인가요?"
+SYSTEM = "Answer the question from the passages and cite them like [1]."
+KETTLE = (
+    "[1] Hanok tea kettle\nThe kettle holds 1.7 litres and switches itself off after 4 minutes of "
+    "boiling.\n[2] Delivery\nOrders placed before 15:00 leave the same day. Delivery costs 3 "
+    "euros.\n\nQuestion: How much water does the kettle hold?"
+)
+DELIVERY = "[1] 배송 안내\n배송비는 3,000원입니다.\n\nQuestion: 배송비는 얼마인가요?"
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +66,10 @@ async def test_the_prompt_is_the_template_s_text_with_one_bos(
 ) -> None:
     tokenizer = Tokenizer.from_file(str(base.folder / "tokenizer.json"))
     messages = [
-        {"role": "system", "content": "Answer from the passages."},
-        {"role": "user", "content": KOREAN},
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": DELIVERY},
     ]
-    expected = f"<bos>Answer from the passages.\n\n{KOREAN}\n\nAnswer:\n"
+    expected = f"<bos>{SYSTEM}\n\n{DELIVERY}\n\nAnswer:\n"
     answer = await engine.chat(messages=messages, max_tokens=1)
     tokens = tokenizer.encode(expected, add_special_tokens=False).ids
     assert tokens.count(2) == 1
@@ -77,12 +82,12 @@ async def test_a_plain_completion_gets_no_bos_of_its_own(engine: Subject) -> Non
     assert answer.body["usage"]["prompt_tokens"] == 1
 
 
-@pytest.mark.parametrize(("question", "fact"), [(QUESTION, "3"), (KOREAN, "3,000")])
+@pytest.mark.parametrize(("question", "fact"), [(KETTLE, "1.7"), (DELIVERY, "3,000")])
 async def test_the_base_answers_from_a_passage_in_both_languages(
     engine: Subject, question: str, fact: str
 ) -> None:
     text = await engine.text(
-        messages=[{"role": "user", "content": question}],
+        messages=[{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}],
         max_tokens=24,
         stop=["\n\n", "\nQuestion:"],
     )

@@ -1,4 +1,4 @@
-"""The retriever as it is deployed: `python -m services.retriever`, settings from the environment."""
+"""The retriever as it is deployed: a process of its own, settings from the environment."""
 
 from __future__ import annotations
 

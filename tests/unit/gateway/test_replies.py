@@ -258,3 +258,14 @@ def test_a_stream_says_what_the_whole_answer_says(text: str, cuts: list[int]) ->
     assert chunks[-1]["citations"] == body["citations"]
     assert chunks[-2]["choices"][0]["delta"]["annotations"] == message["annotations"]
     assert (as_stream.cited, as_stream.invalid) == (as_body.cited, as_body.invalid)
+
+
+@pytest.mark.parametrize("choice", [{"index": 0}, {"delta": None, "message": None}])
+def test_an_engine_that_leaves_fields_out_breaks_nothing(choice: dict[str, Any]) -> None:
+    assert reply().chunk({**ENVELOPE, "choices": [dict(choice)]}) is not None
+    made = reply()
+    made.read({**ENVELOPE, "choices": [dict(choice)]})
+    assert made.body(BLOCK)["usage"]["total_tokens"] == 0
+    empty = reply()
+    empty.read({})
+    assert empty.body(BLOCK)["citations"] == []

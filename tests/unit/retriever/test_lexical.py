@@ -63,5 +63,20 @@ def test_the_same_word_counts_less_in_a_longer_passage() -> None:
     assert weight("apple", "apple") > weight("apple " + "pear " * 300, "apple") > 0
 
 
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("How do I return an apple?", "return apple"),
+        ("사과는 어떻게 반품하나요", "사과 과는 반품 품하"),
+    ],
+)
+def test_a_question_leaves_out_what_every_question_says(question: str, told: str) -> None:
+    assert question_vector(question) == question_vector(told)
+
+
+def test_a_question_of_common_words_only_keeps_them() -> None:
+    assert len(question_vector("to be or not to be").indices) == 4
+
+
 def test_a_question_counts_each_word_once() -> None:
     assert question_vector("apple apple pear") == question_vector("apple pear")
