@@ -16,6 +16,7 @@ from services.generator.guard import KEY_VARIABLE
 
 Device = Literal["cpu", "cuda"]
 
+_SERVERS = {"cpu": "services.generator.cpu_engine", "cuda": "vllm.entrypoints.openai.api_server"}
 _GUARD = "services.generator.guard.RouteGuard"
 _DETECTION_TIMEOUT_SECONDS = 20
 
@@ -83,8 +84,8 @@ def command(plan: EnginePlan) -> list[str]:
     if plan.trust_remote_code:
         switches.append("--trust-remote-code")
     pairs = [str(part) for pair in arguments.items() for part in pair]
-    module = ["-m", "vllm.entrypoints.openai.api_server"]
-    return [sys.executable, *module, *pairs, *switches, *plan.extra_arguments]
+    server = _SERVERS[plan.device]
+    return [sys.executable, "-m", server, *pairs, *switches, *plan.extra_arguments]
 
 
 def environment(plan: EnginePlan, inherited: Mapping[str, str]) -> dict[str, str]:

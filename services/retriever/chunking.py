@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -55,14 +55,12 @@ class Chunker:
 
     def chunks(self, text: str, pages: Sequence[PageStart] = ()) -> list[Chunk]:
         """Cut one document; the chunks are in reading order and may overlap within a section."""
-        starts = [page.start for page in pages]
         found: list[Chunk] = []
         for section in self._merged(text, _sections(text)):
             for offset, piece in self._splitter.chunk_indices(text[section.start : section.end]):
                 start = section.start + offset
-                at = bisect_right(starts, start) - 1
-                page = pages[at].page if at >= 0 else None
                 end = start + len(piece)
+                page = _page(pages, start, end)
                 found.append(Chunk(len(found), start, end, piece, section.headings, page))
         return found
 
@@ -83,6 +81,23 @@ class Chunker:
         sample = text[: MERGE_BELOW_TOKENS * 16]
         tokens = self._tokenizer.encode(sample, add_special_tokens=False)
         return len(tokens.ids) < MERGE_BELOW_TOKENS
+
+
+def _page(pages: Sequence[PageStart], start: int, end: int) -> int | None:
+    """Name the page that most of a chunk stands on."""
+    first = max(bisect_right(pages, start, key=_start_of) - 1, 0)
+    last = bisect_left(pages, end, key=_start_of)
+    best, most = None, 0
+    for at in range(first, last):
+        until = pages[at + 1].start if at + 1 < len(pages) else end
+        shared = min(end, until) - max(start, pages[at].start)
+        if shared > most:
+            best, most = pages[at].page, shared
+    return best
+
+
+def _start_of(page: PageStart) -> int:
+    return page.start
 
 
 def _join(first: _Section, second: _Section) -> _Section:

@@ -4,119 +4,25 @@ In Korean these are pairs of characters, as the tokeniser makes them: endings, p
 common words of asking.
 """
 
-ENGLISH = frozenset(
-    [
-        "a",
-        "about",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "but",
-        "by",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "how",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "may",
-        "me",
-        "my",
-        "not",
-        "of",
-        "on",
-        "or",
-        "our",
-        "shall",
-        "should",
-        "so",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "to",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "whom",
-        "why",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-    ]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ENGLISH = _words(
+    """
+    a about an and are as at be been but by can could did do does for from had has have how i if
+    in into is it its may me my not of on or our shall should so than that the their them then
+    there these they this those to was we were what when where which who whom why will with would
+    you your
+    """
 )
 
-KOREAN = frozenset(
-    [
-        "니다",
-        "습니",
-        "입니",
-        "합니",
-        "됩니",
-        "나요",
-        "까요",
-        "인가",
-        "가요",
-        "은가",
-        "는가",
-        "하나",
-        "하는",
-        "하면",
-        "하여",
-        "했다",
-        "한다",
-        "해야",
-        "려면",
-        "되는",
-        "되나",
-        "있는",
-        "있나",
-        "이다",
-        "이며",
-        "는지",
-        "무엇",
-        "엇인",
-        "어떤",
-        "어떻",
-        "떻게",
-        "에서",
-        "으로",
-        "에게",
-        "대한",
-        "대해",
-        "란무",
-        "이란",
-    ]
+KOREAN = _words(
+    """
+    니다 습니 입니 합니 됩니 나요 까요 인가 가요 은가 는가 하나 하는 하면 하여 했다 한다 해야 려면
+    되는 되나 있는 있나 이다 이며 는지 무엇 엇인 어떤 어떻 떻게 에서 으로 에게 대한 대해 이란
+    """
 )
 
 FUNCTION_WORDS = ENGLISH | KOREAN

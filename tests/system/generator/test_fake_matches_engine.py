@@ -170,6 +170,34 @@ async def test_each_adapter_answers_in_its_own_way(subject: Subject, tmp_path: P
     assert "[beta]" not in base
 
 
+async def test_the_base_beside_adapters_stays_the_base(subject: Subject, tmp_path: Path) -> None:
+    """Without the mending of the CPU engine it answers as the adapter in the last slot."""
+    alone = await subject.text(max_tokens=8)
+    for name in ("alpha", "beta", "gamma"):
+        await subject.load(name, subject.make_adapter(tmp_path / name, name, 0))
+        async with subject.stream(name, max_tokens=900, ignore_eos=True) as stream:
+            await stream.first_token()
+            beside = await asyncio.gather(*(subject.text(max_tokens=8) for _ in range(3)))
+            assert beside == [alone] * 3
+            stream.leave()
+
+
+async def test_adapters_in_one_batch_do_not_mix(subject: Subject, tmp_path: Path) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        await subject.load(name, subject.make_adapter(tmp_path / name, name, 0))
+    order = ["alpha", "beta", "base", "gamma", "alpha", "base"] * 4
+
+    async def ask(name: str) -> None:
+        while (answer := await subject.chat(name, max_tokens=6)).status == 503:
+            await asyncio.sleep(0.02)
+        text = answer.body["choices"][0]["message"]["content"]
+        others = {"alpha", "beta", "gamma"} - {name}
+        assert not [other for other in others if f"[{other}]" in text]
+        assert name == "base" or f"[{name}]" in text
+
+    await asyncio.gather(*(ask(name) for name in order))
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize(
     ("change", "status", "kind", "param"),

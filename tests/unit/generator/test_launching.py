@@ -74,6 +74,8 @@ def test_adapters_can_change_at_run_time_and_nothing_is_told_to_anybody() -> Non
 
 
 def test_a_gpu_engine_is_not_started_as_a_cpu_engine_is() -> None:
+    assert option(PLAN, "-m") == "services.generator.cpu_engine"
+    assert option(GPU, "-m") == "vllm.entrypoints.openai.api_server"
     assert "--enforce-eager" in command(PLAN)
     assert "--enforce-eager" not in command(GPU)
     assert "VLLM_TARGET_DEVICE" not in environment(GPU, {})

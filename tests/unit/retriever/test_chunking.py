@@ -102,7 +102,15 @@ def test_a_text_without_words_has_no_chunks(text: str) -> None:
     assert chunks(text) == []
 
 
-def test_a_chunk_knows_the_page_it_begins_on() -> None:
+def test_a_chunk_over_two_pages_is_of_the_one_that_holds_most_of_it() -> None:
+    for first, second, expected in ((5, 20, 2), (20, 5, 1)):
+        text = f"{words(first)}\n\n{words(second)}"
+        pages = (PageStart(1, 0), PageStart(2, len(words(first)) + 2))
+        (chunk,) = chunks(text, tokens=60, pages=pages)
+        assert chunk.page == expected
+
+
+def test_a_chunk_knows_its_page() -> None:
     first, second, third = words(40, "a"), words(40, "b"), words(40, "c")
     text = f"{first}\n\n{second}\n\n{third}"
     pages = (
