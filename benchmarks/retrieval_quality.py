@@ -3,7 +3,7 @@
 Real documents go through the real chunker, embedding model and embedded index. The sets are public
 ones that are not part of this repository; those that are not there are left out.
 
-    python benchmarks/retrieval_quality.py [--documents 400] [--questions 200] [--data ../shared/data]
+    python benchmarks/retrieval_quality.py [--documents 400] [--questions 200] [--data DIR]
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ pip=("$VENV/bin/python" -m pip --disable-pip-version-check)
 say "installing the installer"
 "${pip[@]}" install -q -r requirements/bootstrap.txt
 
-if ! "${pip[@]}" show torch 2>/dev/null | grep -q '^Version: 2.13.0+cpu'; then
+has_torch='import importlib.metadata as m, sys; sys.exit(m.version("torch") != "2.13.0+cpu")'
+if ! "$VENV/bin/python" -c "$has_torch" 2>/dev/null; then
   say "installing $TORCH from the configured package sources"
   if ! "${pip[@]}" install -q --no-deps "$TORCH" 2>"$VENV/torch.log"; then
     say "not there; installing it from PyTorch's own CPU index"

@@ -47,13 +47,11 @@ def mend() -> None:
 def without_strays(operation: Operation) -> Operation:
     """Wrap an operation so that rows whose adapter index is negative contribute nothing."""
 
-    def mended(
-        inputs: Any, weights: Any, output: Any, indices: Any, *rest: Any, **more: Any
-    ) -> None:
+    def mended(inputs: Any, weights: Any, output: Any, indices: Any, *a: Any, **kw: Any) -> None:
         chosen = indices >= 0
         if chosen.shape[0] == inputs.shape[0] and not bool(chosen.all()):
             inputs = inputs * chosen.unsqueeze(1).to(inputs.dtype)
-        operation(inputs, weights, output, indices, *rest, **more)
+        operation(inputs, weights, output, indices, *a, **kw)
 
     return mended
 

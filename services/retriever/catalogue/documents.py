@@ -182,8 +182,9 @@ class Catalogue:
 
     async def live_chunks(self) -> dict[int, tuple[Place, int]]:
         """Say for each live revision of this model where it is and how many chunks it has."""
+        wanted = ("tenant", "collection", "id", "revision", "chunks")
         query = (
-            select(documents)
+            select(*(documents.c[name] for name in wanted))
             .join(
                 collections,
                 (collections.c.tenant == documents.c.tenant)

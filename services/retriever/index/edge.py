@@ -16,6 +16,9 @@ from services.retriever.index.port import ChunkPoint, Condition, Hit, IndexQuery
 from services.retriever.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
+CALL_SECONDS = 120.0
+"""How long the child may take for one call before it is taken to hang."""
+
 _CHILD = "services.retriever.index.edge_process"
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 10.0
@@ -99,8 +102,14 @@ class EdgeIndex:
         """
         child = await self._running_child()
         try:
-            with self._metrics.index_seconds.labels(name).time():
-                return await child.call(name, *arguments)
+            async with asyncio.timeout(CALL_SECONDS):
+                with self._metrics.index_seconds.labels(name).time():
+                    return await child.call(name, *arguments)
+        except TimeoutError as error:
+            child.kill()
+            raise IndexUnavailable(
+                "The index hangs and is restarted; try again shortly."
+            ) from error
         except ChildDied as error:
             raise IndexUnavailable("The index is restarting; try again shortly.") from error
         except ChildFailed as error:
@@ -124,11 +133,16 @@ class EdgeIndex:
         """Start the child, and again with growing pauses whenever it ends."""
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
-            async with start_child(_CHILD, str(self._directory), str(self._dimensions)) as child:
-                if await self._announce(child):
-                    backoff = _FIRST_BACKOFF_SECONDS
-                await child.died.wait()
-                self._child = None
+            try:
+                async with start_child(
+                    _CHILD, str(self._directory), str(self._dimensions)
+                ) as child:
+                    if await self._announce(child):
+                        backoff = _FIRST_BACKOFF_SECONDS
+                    await child.died.wait()
+                    self._child = None
+            except OSError as error:
+                _log.error("index.not_started", reason=str(error))
             self._metrics.index_restarts.inc()
             _log.error("index.died", restart_in_seconds=backoff)
             await asyncio.sleep(backoff)

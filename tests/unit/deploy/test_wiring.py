@@ -115,7 +115,7 @@ def test_the_engine_has_every_argument_that_an_agent_would_start_it_with(
         max_lora_rank=32,
         max_model_len=4096,
         max_num_seqs=64,
-        max_queued_requests=256,
+        max_in_flight=256,
         kv_cache_gib=1,
         cpu_threads=1,
         gpu_memory_utilization=0.9,

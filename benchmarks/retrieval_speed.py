@@ -1,0 +1,166 @@
+"""What the retriever adds: a search beside its two bare steps, ingestion beside the bare model.
+
+The documents are the sample corpus; the index is filled up with random points of another tenant.
+
+    python benchmarks/retrieval_speed.py [--points 20000] [--copies 4]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Awaitable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from services.contracts.knowledge import CollectionSearch, DocumentWrite
+from services.retriever import filters, lexical
+from services.retriever.catalogue.documents import Place
+from services.retriever.chunking import Chunker
+from services.retriever.index.port import AllOf, ChunkPoint, IndexQuery, SparseVector
+from services.retriever.indexing import context_of
+from services.retriever.resources import Resources, open_resources
+from services.retriever.searching import Caller
+from services.retriever.settings import Settings
+
+CORPUS = Path(__file__).parents[1] / "examples" / "corpus"
+CALLER = Caller("benchmark", ())
+SEARCH_BAR = 1.3
+INGESTION_BAR = 0.9
+ASKED = 40
+POINTS_A_STEP = 256
+
+
+def main() -> int:
+    """Measure both and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--points", type=int, default=20_000)
+    parser.add_argument("--copies", type=int, default=4, help="of each document of the corpus")
+    parser.add_argument("--models-dir", type=Path, help="where the prepared model is kept")
+    return asyncio.run(_measure(parser.parse_args()))
+
+
+async def _measure(chosen: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(
+            api_key=SecretStr("benchmark"), data_dir=Path(folder), models_dir=chosen.models_dir
+        )
+        async with open_resources(settings, CollectorRegistry()) as resources:
+            documents = _documents(chosen.copies)
+            ingestion = await _ingestion(resources, documents, settings)
+            await _fill(resources, chosen.points)
+            search = await _search(resources, chosen.points)
+    return 0 if ingestion >= INGESTION_BAR and search <= SEARCH_BAR else 1
+
+
+def _documents(copies: int) -> dict[str, str]:
+    """Copy the corpus; every copy differs, so that no vector is computed once for two."""
+    return {
+        f"{path.stem} {copy}": f"{path.read_text(encoding='utf-8')}\n\n{copy}"
+        for copy in range(copies)
+        for path in sorted(CORPUS.glob("*.md"))
+    }
+
+
+async def _ingestion(resources: Resources, documents: dict[str, str], settings: Settings) -> float:
+    chunker = Chunker(
+        resources.embedder.tokenizer,
+        chunk_tokens=settings.chunk_tokens,
+        overlap_tokens=settings.chunk_overlap_tokens,
+    )
+    contexts = [
+        context_of(name, chunk)
+        for name, text in documents.items()
+        for chunk in chunker.chunks(text)
+    ]
+    await resources.embedder.texts(contexts[:32], "passage")
+    started = time.perf_counter()
+    await resources.embedder.texts(contexts, "passage")
+    bare = len(contexts) / (time.perf_counter() - started)
+    started = time.perf_counter()
+    turns = asyncio.Semaphore(4)
+
+    async def write(name: str, text: str) -> None:
+        async with turns:
+            place = Place(CALLER.tenant, "docs", name)
+            await resources.indexer.write(place, DocumentWrite(text=text, title=name))
+
+    await asyncio.gather(*(write(name, text) for name, text in documents.items()))
+    ours = len(contexts) / (time.perf_counter() - started)
+    print(f"ingestion   {len(documents)} documents, {len(contexts)} chunks")
+    print(f"  bare model        {bare:8.1f} chunks/s")
+    print(f"  through indexing  {ours:8.1f} chunks/s   {ours / bare:.2f}x (bar {INGESTION_BAR})")
+    return ours / bare
+
+
+async def _fill(resources: Resources, points: int) -> None:
+    chance = random.Random(0)
+    size = resources.embedder.dimensions
+    for at in range(0, points, POINTS_A_STEP):
+        step = range(at, min(at + POINTS_A_STEP, points))
+        await resources.index.upsert([_stranger(number, size, chance) for number in step])
+
+
+def _stranger(number: int, size: int, chance: random.Random) -> ChunkPoint:
+    words = tuple({chance.randrange(50_000) for _ in range(80)})
+    return ChunkPoint(
+        id=str(uuid.UUID(int=number + 1)),
+        dense=[chance.gauss(0, 1) for _ in range(size)],
+        lexical=SparseVector(words, (1.0,) * len(words)),
+        scope=filters.scope_of("stranger", "docs"),
+        document="d",
+        revision=10**9 + number // 50,
+        groups=filters.stored_groups(()),
+        facts=(),
+        numbers={},
+        content={"text": "x" * 600},
+    )
+
+
+async def _search(resources: Resources, points: int) -> float:
+    """Let the ways take turns, so that a busy machine slows them all."""
+    spent: dict[str, list[float]] = {"embedding": [], "engine": [], "search": []}
+    scope = filters.scopes_condition(CALLER.tenant, ["docs"])
+
+    async def timed(name: str, step: Awaitable[object]) -> None:
+        started = time.perf_counter()
+        await step
+        spent[name].append((time.perf_counter() - started) * 1000)
+
+    for number in range(ASKED):
+        text = f"How long may I return order number {number}, and what does it cost?"
+        other = f"Until when may I send back order {number}, and who pays?"
+        vector = await resources.embedder.question(f"{text} again")
+        await timed("embedding", resources.embedder.question(text))
+        query = IndexQuery(
+            where=AllOf((scope, filters.groups_condition(()))),
+            corpus=scope,
+            dense=vector.tolist(),
+            lexical=lexical.question_vector(text),
+            by_meaning=True,
+            by_words=True,
+            limit=5,
+            prefetch=50,
+        )
+        await timed("engine", resources.index.search(query))
+        body = CollectionSearch(query=other, collections=["docs"])
+        await timed("search", resources.searcher.search(CALLER, body))
+    medians = {name: statistics.median(times) for name, times in spent.items()}
+    ratio = medians["search"] / (medians["embedding"] + medians["engine"])
+    print(f"search      {points} points of another tenant beside, median of {ASKED}")
+    for name, median in medians.items():
+        print(f"  {name:17} {median:8.2f} ms")
+    print(f"  search against the two bare steps   {ratio:.2f}x (bar {SEARCH_BAR})")
+    return ratio
+
+
+if __name__ == "__main__":
+    sys.exit(main())
