@@ -38,7 +38,7 @@ def is_running(pid: int) -> bool:
 
 async def until_written(log: Path) -> str:
     deadline = time.monotonic() + 30
-    while not (text := log.read_text()) and time.monotonic() < deadline:
+    while not (text := await asyncio.to_thread(log.read_text)) and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
     return text
 
