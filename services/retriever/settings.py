@@ -51,7 +51,7 @@ class Limits(SettingsGroup):
     """Characters of all texts of one embedding request."""
     max_waiting_writes: int = Field(default=64, ge=0)
     """Writes that may wait for their turn; one more is told to come back."""
-    concurrent_writes: int = Field(default=2, ge=1)
+    concurrent_writes: int = Field(default=4, ge=1)
     """Documents that are indexed at the same time."""
     parse_timeout_seconds: float = Field(default=60.0, gt=0)
     """How long one file may be parsed."""

@@ -19,7 +19,7 @@ from services.retriever.metrics import Metrics
 from services.retriever.parsing.outcomes import Code, Refused
 from services.retriever.parsing.parser import Parser
 
-FILES_AT_ONCE = 2
+FILES_AT_ONCE = 4
 """Files of one upload that are read and indexed at the same time."""
 
 _ID: TypeAdapter[str] = TypeAdapter(DocumentId)

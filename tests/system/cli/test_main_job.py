@@ -68,8 +68,8 @@ async def _answer(client: AsyncOpenAI, model: str, question: str) -> tuple[str, 
 @pytest.mark.parametrize(
     ("question", "document"),
     [
-        ("How long is the warranty on a kettle?", "warranty-and-repairs.md"),
-        ("온새 티포트의 용량은 얼마인가요?", "온새-티포트-사용-설명서.md"),
+        ("How long does the K2 keep water warm?", "onsae-k2-kettle-guide.md"),
+        ("T3 티포트 용량은 얼마인가요?", "온새-티포트-사용-설명서.md"),
     ],
 )
 async def test_a_question_is_answered_from_the_documents_and_cites_them(
@@ -136,7 +136,7 @@ async def test_a_killed_engine_comes_back_with_its_adapters_before_it_answers(
     version = await _bind_voice(gateway, "friendly")
     question = "How long is the warranty on a kettle?"
     before, _ = await _answer(client, "friendly", question)
-    engines = stack.child_pids("vllm.entrypoints.openai.api_server")
+    engines = stack.child_pids("--enable-lora")
     assert engines
     for pid in engines:
         os.kill(pid, signal.SIGKILL)
