@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.contracts.knowledge import CollectionSearch, DocumentWrite
-from services.retriever.catalogue.documents import Place
+from services.retriever.catalogue.records import Place
 from services.retriever.resources import Resources, open_resources
 from services.retriever.searching import Caller
 from services.retriever.settings import Settings
@@ -113,7 +113,7 @@ async def _index(resources: Resources, corpus: Corpus) -> None:
     await asyncio.gather(
         *(write(name, title, text) for name, (title, text) in corpus.documents.items())
     )
-    (known,) = await resources.catalogue.collections(CALLER.tenant, corpus.name)
+    (known,) = await resources.catalogue.documents.collections(CALLER.tenant, corpus.name)
     rate = known.chunks / (time.monotonic() - started)
     print(f"  {corpus.name}: {known.chunks} chunks, {rate:.1f} a second", file=sys.stderr)
 

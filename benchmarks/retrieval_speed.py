@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from services.contracts.knowledge import CollectionSearch, DocumentWrite
 from services.retriever import filters, lexical
-from services.retriever.catalogue.documents import Place
+from services.retriever.catalogue.records import Place
 from services.retriever.chunking import Chunker
 from services.retriever.index.port import AllOf, ChunkPoint, IndexQuery, SparseVector
 from services.retriever.indexing import context_of

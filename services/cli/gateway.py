@@ -36,7 +36,7 @@ class Gateway:
         """Upload files as documents named by their file names."""
         form = aiohttp.FormData(quote_fields=False)
         for file in files:
-            form.add_field("files", file.read_bytes(), filename=file.name)
+            form.add_field("files", io.BytesIO(file.read_bytes()), filename=file.name)
         path = f"/v1/collections/{quote(collection)}/files"
         async with self.peer.stream("POST", path, data=form, content_type=None) as reply:
             return UploadReceipt.model_validate_json(await reply.read())
@@ -78,7 +78,7 @@ class Gateway:
     async def train(self, rows: bytes, spec: TrainingSpec) -> TrainingJob:
         """Queue a training."""
         form = aiohttp.FormData(quote_fields=False)
-        form.add_field("file", rows, filename=ROWS_FILE)
+        form.add_field("file", io.BytesIO(rows), filename=ROWS_FILE)
         form.add_field("spec", spec.model_dump_json())
         path = "/admin/training-jobs"
         async with self.peer.stream("POST", path, data=form, content_type=None) as reply:
@@ -104,11 +104,12 @@ class Gateway:
             return (await reply.read()).decode()
 
 
-def _archive(folder: Path) -> bytes:
+def _archive(folder: Path) -> io.BytesIO:
     """Pack the three files of an adapter directory."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
         for name in (CONFIG_FILE, WEIGHTS_FILE, MANIFEST_FILE):
             if (folder / name).exists():
                 archive.add(folder / name, arcname=name)
-    return buffer.getvalue()
+    buffer.seek(0)
+    return buffer

@@ -14,7 +14,7 @@ from services.contracts.knowledge import (
     CollectionName,
     DocumentId,
 )
-from services.retriever.catalogue.documents import Place, canonical_id
+from services.retriever.catalogue.records import Place, canonical_id
 from services.retriever.errors import TenantMissing
 from services.retriever.resources import Resources
 from services.retriever.searching import Caller

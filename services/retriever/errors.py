@@ -3,7 +3,9 @@
 InvalidRequest
 ├── TenantMissing         tenant_missing          the gateway's header is absent
 ├── FilterInvalid         filter_invalid          a comparison that no metadata can satisfy
-└── FilterTooLarge        filter_too_large
+├── FilterTooLarge        filter_too_large
+├── FilesMissing          files_missing
+└── MetadataInvalid       metadata_invalid        a value that JSON cannot carry back
 NotFound
 ├── CollectionNotFound    collection_not_found
 └── DocumentNotFound      document_not_found
@@ -55,6 +57,12 @@ class FilesMissing(InvalidRequest):
     """An upload without a file."""
 
     code = "files_missing"
+
+
+class MetadataInvalid(InvalidRequest):
+    """Metadata that cannot be given back as it was sent."""
+
+    code = "metadata_invalid"
 
 
 class CollectionNotFound(NotFound):

@@ -194,4 +194,4 @@ def _range_key(key: str, kind: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=12).hexdigest()

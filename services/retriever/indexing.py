@@ -15,10 +15,11 @@ from collections.abc import Sequence
 
 from services.contracts.knowledge import Document, DocumentReceipt, DocumentWrite
 from services.retriever import filters, lexical
-from services.retriever.catalogue.documents import Catalogue, Draft, Place, Write
+from services.retriever.catalogue.opening import Catalogue
+from services.retriever.catalogue.records import Draft, Place, Write
 from services.retriever.chunking import Chunk, Chunker, PageStart
 from services.retriever.embedding import Embedder
-from services.retriever.errors import DocumentEmpty, DocumentTooLarge
+from services.retriever.errors import DocumentEmpty, DocumentTooLarge, MetadataInvalid
 from services.retriever.index.port import REVISION, AnyOf, ChunkPoint, Index, SparseVector
 from services.retriever.metrics import Metrics
 from services.retriever.settings import Limits
@@ -63,6 +64,7 @@ class Indexer:
         Raises:
             DocumentTooLarge: the text or its number of chunks is over the limit.
             DocumentEmpty: the text holds nothing to search.
+            MetadataInvalid: a value that cannot be kept.
             WritesFull: too many writes wait already.
             EmbeddingMismatch: the collection was built with another embedding model.
             IndexUnavailable: the index cannot answer now; nothing was changed.
@@ -70,7 +72,7 @@ class Indexer:
         self._check_text(document.text)
         draft = draft_of(document, pages)
         async with self._turns.write(place):
-            begun = await self._catalogue.begin(place, draft)
+            begun = await self._catalogue.writes.begin(place, draft)
             if isinstance(begun, Document):
                 self._metrics.documents.labels("unchanged").inc()
                 return DocumentReceipt(**begun.model_dump(), outcome="unchanged")
@@ -83,7 +85,7 @@ class Indexer:
             DocumentNotFound: there is no such document.
         """
         async with self._turns.hold(place):
-            await self._catalogue.delete_document(place)
+            await self._catalogue.documents.delete(place)
         self._metrics.documents.labels("deleted").inc()
         self.left_something.set()
 
@@ -93,33 +95,33 @@ class Indexer:
         Raises:
             CollectionNotFound: there is no such collection.
         """
-        await self._catalogue.delete_collection(tenant, name)
+        await self._catalogue.documents.delete_collection(tenant, name)
         self.left_something.set()
 
     async def resume(self, write: Write) -> None:
         """Do again a write that a former process left unfinished, unless it was overtaken."""
         async with self._turns.hold(write.place):
-            if await self._catalogue.is_unfinished(write.revision):
+            if await self._catalogue.writes.is_unfinished(write.revision):
                 await self._finish(write)
 
     async def rebuild(self, place: Place, revision: int) -> None:
         """Make the chunks of a live revision anew from its text."""
         async with self._turns.hold(place):
-            write = await self._catalogue.stored(place, revision)
+            write = await self._catalogue.repairs.stored(place, revision)
             if write is None:
                 return
             await self._index.delete(AnyOf(REVISION, (revision,)))
             chunks = await self._store(write)
-            await self._catalogue.correct_chunks(revision, chunks)
+            await self._catalogue.repairs.correct_chunks(revision, chunks)
             self._metrics.documents.labels("rebuilt").inc()
 
     async def _finish(self, write: Write) -> DocumentReceipt:
         try:
             chunks = await self._store(write)
-            document, replaced = await self._catalogue.commit(write, chunks)
+            document, replaced = await self._catalogue.writes.commit(write, chunks)
         except Exception:
             self._metrics.documents.labels("failed").inc()
-            await self._catalogue.abandon(write)
+            await self._catalogue.writes.abandon(write)
             raise
         finally:
             self.left_something.set()
@@ -166,19 +168,36 @@ class Indexer:
 
 
 def draft_of(document: DocumentWrite, pages: Sequence[PageStart]) -> Draft:
-    """Prepare a document for the catalogue, with the hash that tells whether it changed."""
+    """Prepare a document for the catalogue, with the hash that tells whether it changed.
+
+    Raises:
+        MetadataInvalid: a number or a character that JSON cannot carry back.
+    """
     content = document.model_dump()
     content["pages"] = [[page.page, page.start] for page in pages]
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return Draft(
         text=document.text,
         title=document.title,
         uri=document.uri,
         metadata=dict(document.metadata),
         allowed_groups=list(document.allowed_groups),
-        content_hash=hashlib.sha256(canonical.encode()).hexdigest(),
+        content_hash=hashlib.sha256(_canonical(content)).hexdigest(),
         pages=tuple(pages),
     )
+
+
+def _canonical(content: dict[str, object]) -> bytes:
+    form = json.JSONEncoder(
+        sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
+    try:
+        return form.encode(content).encode()
+    except ValueError as error:
+        raise MetadataInvalid(
+            "The metadata holds a number that is not finite or half of a character; send plain "
+            "values.",
+            param="metadata",
+        ) from error
 
 
 def context_of(title: str, chunk: Chunk) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from services.retriever.catalogue.documents import Catalogue
+from services.retriever.catalogue.opening import Catalogue, catalogue_over
 from services.retriever.catalogue.tables import open_database
 from services.retriever.chunking import Chunker
 from services.retriever.embedding import Embedder, open_sentence_embedder
@@ -64,7 +64,7 @@ async def open_resources(
         index = await stack.enter_async_context(
             _open_index(settings, embedder, installation, metrics)
         )
-        catalogue = Catalogue(database, embedder.fingerprint)
+        catalogue = catalogue_over(database, embedder.fingerprint)
         chunker = Chunker(
             embedder.tokenizer,
             chunk_tokens=settings.chunk_tokens,
@@ -72,7 +72,7 @@ async def open_resources(
         )
         indexer = Indexer(catalogue, index, embedder, chunker, settings.limits, metrics)
         searcher = Searcher(
-            catalogue,
+            catalogue.documents,
             index,
             embedder,
             settings.search,

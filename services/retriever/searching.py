@@ -14,7 +14,8 @@ from services.contracts.knowledge import (
     Span,
 )
 from services.retriever import filters, lexical
-from services.retriever.catalogue.documents import Catalogue, Live
+from services.retriever.catalogue.documents import Documents
+from services.retriever.catalogue.records import Live
 from services.retriever.embedding import Embedder
 from services.retriever.fusion import Weights
 from services.retriever.index.port import (
@@ -47,14 +48,14 @@ class Searcher:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        documents: Documents,
         index: Index,
         embedder: Embedder,
         settings: Search,
         max_conditions: int,
         metrics: Metrics,
     ) -> None:
-        self._catalogue = catalogue
+        self._documents = documents
         self._index = index
         self._embedder = embedder
         self._settings = settings
@@ -72,7 +73,7 @@ class Searcher:
         """
         started = time.perf_counter()
         where = self._where(caller, search)
-        await self._catalogue.require(caller.tenant, set(search.collections))
+        await self._documents.require(caller.tenant, set(search.collections))
         embedding = time.perf_counter()
         dense = await self._embedder.question(search.query)
         searching = time.perf_counter()
@@ -117,7 +118,7 @@ class Searcher:
         for _ in range(STALE_ROUNDS):
             hits = await self._index.search(_without(query, stale))
             revisions = {hit.revision for hit in hits}
-            live, corpus_revision = await self._catalogue.live(caller.tenant, revisions)
+            live, corpus_revision = await self._documents.live(caller.tenant, revisions)
             gone = revisions - live.keys()
             if not gone or len(hits) < query.limit:
                 break

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 
-from services.retriever.catalogue.documents import Place
+from services.retriever.catalogue.records import Place
 from services.retriever.errors import WritesFull
 from services.retriever.metrics import Metrics
 

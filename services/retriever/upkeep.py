@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 import structlog
 
 from services.chassis.errors import ServiceError
-from services.retriever.catalogue.documents import Catalogue
+from services.retriever.catalogue.opening import Catalogue
 from services.retriever.index.port import REVISION, AnyOf, Index
 from services.retriever.indexing import Indexer
 from services.retriever.metrics import Metrics
@@ -57,14 +57,14 @@ class Upkeep:
 
     async def repair(self) -> None:
         """Finish what a former process began, and make the index hold what the catalogue says."""
-        for write in await self._catalogue.unfinished():
+        for write in await self._catalogue.writes.unfinished():
             _log.info("write.resumed", revision=write.revision)
             with self._logged("write.not_resumed", write.revision):
                 await self._indexer.resume(write)
         # The catalogue first: a revision that is committed meanwhile is then no surprise.
-        expected = await self._catalogue.live_chunks()
+        expected = await self._catalogue.repairs.live_chunks()
         counts = await self._index.revisions()
-        await self._catalogue.disown(counts.keys() - expected.keys())
+        await self._catalogue.repairs.disown(counts.keys() - expected.keys())
         self._indexer.left_something.set()
         for revision, (place, chunks) in expected.items():
             found = counts.get(revision, 0)
@@ -85,9 +85,9 @@ class Upkeep:
 
     async def sweep(self) -> None:
         """Remove the chunks of every leftover revision."""
-        while revisions := await self._catalogue.leftovers(LEFTOVERS_A_STEP):
+        while revisions := await self._catalogue.repairs.leftovers(LEFTOVERS_A_STEP):
             await self._index.delete(AnyOf(REVISION, tuple(revisions)))
-            await self._catalogue.forget_leftovers(revisions)
+            await self._catalogue.repairs.forget(revisions)
 
     @contextlib.contextmanager
     def _logged(self, event: str, revision: int | None) -> Iterator[None]:

@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 
 from services.chassis.errors import ServiceError
 from services.contracts.knowledge import DocumentId, DocumentWrite, FileOutcome, UploadReceipt
-from services.retriever.catalogue.documents import Place, canonical_id
+from services.retriever.catalogue.records import Place, canonical_id
 from services.retriever.chunking import PageStart
 from services.retriever.indexing import Indexer
 from services.retriever.metrics import Metrics

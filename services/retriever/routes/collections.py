@@ -13,7 +13,7 @@ router = APIRouter(prefix="/collections", tags=["collections"])
 @router.get("")
 async def list_collections(resources: Borrowed, caller: CallerOf) -> CollectionPage:
     """List the tenant's collections."""
-    return CollectionPage(data=await resources.catalogue.collections(caller.tenant))
+    return CollectionPage(data=await resources.catalogue.documents.collections(caller.tenant))
 
 
 @router.get("/{collection}")
@@ -21,7 +21,7 @@ async def read_collection(
     resources: Borrowed, caller: CallerOf, collection: CollectionName
 ) -> Collection:
     """Describe one collection."""
-    (found,) = await resources.catalogue.collections(caller.tenant, collection)
+    (found,) = await resources.catalogue.documents.collections(caller.tenant, collection)
     return found
 
 

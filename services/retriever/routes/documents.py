@@ -39,7 +39,7 @@ async def list_documents(
     after: str | None = None,
 ) -> DocumentPage:
     """List a collection's documents by id, beginning after the id that is given."""
-    documents, has_more = await resources.catalogue.page(
+    documents, has_more = await resources.catalogue.documents.page(
         caller.tenant, collection, limit=limit, after=after
     )
     return DocumentPage(
@@ -53,7 +53,7 @@ async def list_documents(
 @router.get("/{document_id}")
 async def read_document(resources: Borrowed, place: PlaceOf) -> DocumentText:
     """Read a document with its text, whose characters the passages' spans count."""
-    return await resources.catalogue.document(place)
+    return await resources.catalogue.documents.read(place)
 
 
 @router.delete("/{document_id}")

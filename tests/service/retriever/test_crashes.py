@@ -16,7 +16,7 @@ import pytest
 
 from services.chassis.errors import Unavailable
 from services.contracts.knowledge import DocumentWrite
-from services.retriever.catalogue.documents import Place, Write
+from services.retriever.catalogue.records import Place, Write
 from services.retriever.errors import IndexUnavailable
 from services.retriever.index.edge import EdgeIndex
 from services.retriever.indexing import draft_of
@@ -34,7 +34,7 @@ async def in_step(retriever: RetrieverUnderTest) -> dict[int, int]:
     expected: dict[int, int] = {}
     async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
-            live = await retriever.resources.catalogue.live_chunks()
+            live = await retriever.resources.catalogue.repairs.live_chunks()
             expected = {revision: chunks for revision, (_, chunks) in live.items()}
             with contextlib.suppress(IndexUnavailable):
                 if await retriever.resources.index.revisions() == expected:
@@ -143,7 +143,7 @@ async def test_a_collection_deleted_during_a_write_stays_deleted(
     await client.put("a", "apple")
     embedder.passages_may_go.clear()
     write = asyncio.create_task(client.put("b", "apple pie"))
-    while not await retriever.resources.catalogue.unfinished():
+    while not await retriever.resources.catalogue.writes.unfinished():
         await asyncio.sleep(0.01)
     await client.call("DELETE", "/collections/docs")
     embedder.passages_may_go.set()
@@ -156,7 +156,7 @@ async def test_a_write_that_was_under_way_is_finished_by_the_next_start(tmp_path
     document = DocumentWrite(text="apple pie", title="Pie", metadata={"year": 2024})
     async with retriever_on(tmp_path) as former:
         await former.client.put("d", "apple before")
-        begun = await former.resources.catalogue.begin(
+        begun = await former.resources.catalogue.writes.begin(
             Place("acme", "docs", "d"), draft_of(document, ())
         )
         assert isinstance(begun, Write)
@@ -171,7 +171,7 @@ async def test_a_write_that_was_under_way_is_finished_by_the_next_start(tmp_path
 async def finished(retriever: RetrieverUnderTest) -> dict[int, int]:
     """Wait until no write is left over, and index and catalogue agree."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while await retriever.resources.catalogue.unfinished():
+        while await retriever.resources.catalogue.writes.unfinished():
             await asyncio.sleep(0.02)
     return await in_step(retriever)
 

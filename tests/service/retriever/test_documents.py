@@ -196,6 +196,22 @@ async def test_a_malformed_write_is_refused(client: Client, path: str, body: obj
     assert (reply.status, reply.body["error"]["type"]) == (400, "invalid_request_error")
 
 
+@pytest.mark.parametrize(
+    "metadata",
+    ['{"k": 1e999}', '{"k": NaN}', '{"k": [-Infinity]}', '{"\\ud800": 1}', '{"k": "\\ud800"}'],
+)
+async def test_metadata_that_json_cannot_carry_back_is_refused(
+    client: Client, metadata: str
+) -> None:
+    async with client.session.put(
+        f"{client.url}/collections/docs/documents/a",
+        data=f'{{"text": "apple", "metadata": {metadata}}}',
+        headers={**client.headers, "Content-Type": "application/json"},
+    ) as reply:
+        assert reply.status == 400
+    assert (await client.call("GET", "/collections")).body["data"] == []
+
+
 async def test_health_and_metrics_need_no_key(retriever: RetrieverUnderTest) -> None:
     client = retriever.client
     await client.put("a", "apple")

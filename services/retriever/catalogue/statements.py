@@ -1,0 +1,97 @@
+"""Statements that several transactions share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection as Names
+from typing import Any
+
+from sqlalchemy import Row, delete, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.retriever.catalogue.records import Place
+from services.retriever.catalogue.tables import collections, leftovers, tenants, texts
+from services.retriever.errors import CollectionNotFound, EmbeddingMismatch
+
+
+def key_of(place: Place) -> dict[str, str]:
+    """Name the columns that say where a document lives."""
+    return {"tenant": place.tenant, "collection": place.collection, "id": place.id}
+
+
+def at(table: Any, place: Place) -> list[Any]:
+    """Match one document's row in a table."""
+    return [table.c[name] == value for name, value in key_of(place).items()]
+
+
+def within(table: Any, tenant: str, collection: str) -> list[Any]:
+    """Match the rows of one collection in a table."""
+    return [table.c.tenant == tenant, table.c.collection == collection]
+
+
+async def row_at(connection: AsyncConnection, table: Any, place: Place) -> Row[Any] | None:
+    """Read one document's row."""
+    return (await connection.execute(select(table).where(*at(table, place)))).one_or_none()
+
+
+async def collection_row(connection: AsyncConnection, tenant: str, name: str) -> Row[Any]:
+    """Read a collection's row.
+
+    Raises:
+        CollectionNotFound: there is no such collection.
+    """
+    query = select(collections).where(collections.c.tenant == tenant, collections.c.name == name)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise no_collection(name)
+    return row
+
+
+async def check_model(
+    connection: AsyncConnection, tenant: str, names: Names[str], fingerprint: str
+) -> set[str]:
+    """Make sure that those of the collections that exist were built with one embedding model.
+
+    Raises:
+        EmbeddingMismatch: one was built with another.
+    """
+    query = select(collections.c.name, collections.c.fingerprint).where(
+        collections.c.tenant == tenant, collections.c.name.in_(names)
+    )
+    known = {row.name: row.fingerprint for row in await connection.execute(query)}
+    for name, built_with in known.items():
+        if built_with != fingerprint:
+            raise EmbeddingMismatch(
+                f"Collection {name!r} was built with embedding model {built_with}, and this "
+                f"retriever runs {fingerprint}: set the former model again, or delete the "
+                "collection and write its documents anew."
+            )
+    return set(known)
+
+
+async def leave_behind(connection: AsyncConnection, revision: int, fingerprint: str) -> None:
+    """Give up a revision: its text goes now, its chunks when the sweeper comes."""
+    await connection.execute(delete(texts).where(texts.c.revision == revision))
+    left = insert(leftovers).values(revision=revision, fingerprint=fingerprint)
+    await connection.execute(left.on_conflict_do_nothing())
+
+
+async def count_change(connection: AsyncConnection, tenant: str) -> None:
+    """Move a tenant's corpus revision on."""
+    first = insert(tenants).values(tenant=tenant, corpus_revision=1)
+    once_more = {"corpus_revision": tenants.c.corpus_revision + 1}
+    await connection.execute(first.on_conflict_do_update(index_elements=["tenant"], set_=once_more))
+
+
+def no_collection(name: str) -> CollectionNotFound:
+    """Say that a collection does not exist."""
+    return CollectionNotFound(
+        f"There is no collection {name!r}; it comes to be with its first document.",
+        param="collection",
+    )
+
+
+def now() -> int:
+    """Seconds since the epoch."""
+    return int(time.time())
