@@ -138,9 +138,7 @@ class SentenceEmbedder:
         self.name = name
         self.fingerprint = fingerprint_of(folder)
         self.dimensions = int(model.get_embedding_dimension())
-        self.tokenizer: Tokenizer = copy.deepcopy(model.tokenizer.backend_tokenizer)
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
+        self.tokenizer = _bare_tokenizer(model)
         self._metrics = metrics
         self._batch = settings.passage_batch
         prompts = model.prompts
@@ -240,6 +238,21 @@ def _computes_in_bfloat16() -> bool:
     cpu = Path("/proc/cpuinfo")
     flags = cpu.read_text() if cpu.is_file() else ""
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _bare_tokenizer(model: Any) -> Tokenizer:
+    """Copy a model's tokeniser without the truncation and padding that the model adds.
+
+    Raises:
+        TypeError: the model has none that counts tokens fast enough for chunking.
+    """
+    tokenizer = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
+    if not isinstance(tokenizer, Tokenizer):
+        raise TypeError("the embedding model has no `tokenizer.json`; choose one that has")
+    bare = copy.deepcopy(tokenizer)
+    bare.no_truncation()
+    bare.no_padding()
+    return bare
 
 
 def _twin(model: Any) -> Any:

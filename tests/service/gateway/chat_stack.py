@@ -83,13 +83,7 @@ class ChatStack:
     async def adapter(self, marker: str) -> str:
         """Register an adapter whose answers begin with its marker."""
         folder = write_adapter(self.folder / "adapters" / marker, marker)
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-            for file in sorted(folder.iterdir()):
-                tar.add(file, arcname=file.name)
-        form = aiohttp.FormData()
-        form.add_field("file", archive.getvalue(), filename="adapter.tar.gz")
-        reply = await self.gateway.admin.post("/admin/adapters", data=form)
+        reply = await self.gateway.admin.post("/admin/adapters", data=pack(folder))
         assert reply.status in (200, 201), reply
         version = f"{marker}@{version_of(folder)[:12]}"
         assert reply.body["id"] == version
@@ -147,6 +141,17 @@ class ChatStack:
         for desired in reply.body["desired"]:
             if desired["id"] not in weights.loaded and desired["id"] in self._adapters:
                 weights.load(desired["id"], str(self._adapters[desired["id"]]))
+
+
+def pack(folder: Path) -> aiohttp.FormData:
+    """Pack an adapter's folder as an operator would upload it."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for file in sorted(folder.iterdir()):
+            tar.add(file, arcname=file.name)
+    form = aiohttp.FormData()
+    form.add_field("file", archive.getvalue(), filename="adapter.tar.gz")
+    return form
 
 
 async def until(condition: Any, *, seconds: float = DEADLINE_SECONDS) -> None:

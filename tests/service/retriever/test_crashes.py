@@ -190,7 +190,9 @@ async def test_a_lost_index_is_made_anew_from_the_catalogue(tmp_path: Path) -> N
     async with retriever_on(tmp_path) as retriever:
         assert len(await in_step(retriever)) == 5
         rebuilt = 'inkstone_documents_total{outcome="rebuilt"}'
-        assert await retriever.client.metric(rebuilt) == 5
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await retriever.client.metric(rebuilt) != 5:
+                await asyncio.sleep(0.02)
         assert len((await retriever.client.search("apple")).passages) == 3
         staff = retriever.client.in_groups("staff")
         assert len((await staff.search("apple")).passages) == 5

@@ -16,13 +16,14 @@ from services.contracts.adapters import ReplicaAdapter, ReplicaAdapterState, Rep
 from services.gateway.registry import tables
 from services.gateway.settings import ChatLimits
 from tests.fakes.retriever import passage
+from tests.service.gateway.chat_stack import pack, until
 from tests.service.gateway.gateway import GatewayUnderTest, gateway_under_test
 from tests.system.generator.engines import KEY, real_subject
-from tests.system.generator.subject import Subject, until
+from tests.system.generator.subject import Subject
+from tests.system.tiny_model import make_marker_adapter
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
-MARKED = "alpha@0123456789ab"
 QUESTION: Any = [{"role": "user", "content": "How long does delivery take? 배송은 얼마나 걸려요?"}]
 RETRIEVAL = {"collections": ["handbook"]}
 
@@ -34,6 +35,8 @@ class Installation:
     gateway: GatewayUnderTest
     engine: Subject
     client: AsyncOpenAI
+    adapter: str
+    """The version that the engine holds."""
 
     async def bind(self, **bundle: Any) -> None:
         reply = await self.gateway.admin.put("/admin/assistants/support", json=bundle)
@@ -61,37 +64,45 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
+def adapter_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter under which every token is its marker."""
+    folder = tmp_path_factory.mktemp("adapter") / "alpha"
+    return make_marker_adapter(tiny_model, folder, "[alpha]")
+
+
+@pytest.fixture(scope="module")
 async def engine(
     tiny_model: Path, engine_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Subject]:
-    """One engine for this file, with one adapter."""
+    """One engine for this file."""
     folder = tmp_path_factory.mktemp("engine")
     async with real_subject(tiny_model, engine_cache, folder) as subject:
-        answer = await subject.load(MARKED, subject.make_adapter(folder / "adapter", "alpha", 0))
-        assert answer.status == 200, answer
         yield subject
 
 
 @pytest.fixture
 async def installed(
-    engine: Subject, tiny_model: Path, tmp_path: Path
+    engine: Subject, adapter_folder: Path, tiny_model: Path, tmp_path: Path
 ) -> AsyncIterator[Installation]:
     limits = ChatLimits(answer_reserve_tokens=32)
     async with gateway_under_test(
         tmp_path, engine_api_key=KEY, tokenizer_dir=tiny_model, limits=limits
     ) as gateway:
-        beating = asyncio.create_task(_beat(gateway, engine))
+        registered = await gateway.admin.post("/admin/adapters", data=pack(adapter_folder))
+        adapter = str(registered.body["id"])
+        await engine.load(adapter, adapter_folder)
+        beating = asyncio.create_task(_beat(gateway, engine, adapter))
         await until(lambda: bool(gateway.resources.snapshot.replicas))
         async with AsyncOpenAI(
             base_url=f"{gateway.base_url}/v1", api_key=gateway.secrets["app"], max_retries=0
         ) as client:
-            yield Installation(gateway, engine, client)
+            yield Installation(gateway, engine, client, adapter)
         beating.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await beating
 
 
-async def _beat(gateway: GatewayUnderTest, engine: Subject) -> None:
+async def _beat(gateway: GatewayUnderTest, engine: Subject, adapter: str) -> None:
     """Be the engine's agent."""
     report = ReplicaReport(
         replica="real",
@@ -105,7 +116,7 @@ async def _beat(gateway: GatewayUnderTest, engine: Subject) -> None:
         max_loras=2,
         max_cpu_loras=3,
         max_lora_rank=16,
-        adapters={MARKED: ReplicaAdapter(state=ReplicaAdapterState.PROVEN)},
+        adapters={adapter: ReplicaAdapter(state=ReplicaAdapterState.PROVEN)},
     )
     while True:
         body = report.model_dump(mode="json")
@@ -162,13 +173,18 @@ async def test_a_prompt_that_fills_the_context_is_fitted_and_not_refused(
     assert answer.usage.total_tokens <= installed.engine.max_model_len
 
 
-async def test_an_adapter_answers_under_its_own_name(installed: Installation) -> None:
-    answer = await installed.client.chat.completions.create(
-        model="base", messages=QUESTION, max_tokens=4
-    )
-    assert "alpha" not in (answer.choices[0].message.content or "")
-    loaded = await installed.engine.chat(MARKED, max_tokens=4)
-    assert loaded.body["choices"][0]["message"]["content"].startswith("[alpha]")
+async def test_the_adapter_of_the_release_answers(installed: Installation) -> None:
+    profile = {"sampling": {"max_tokens": 3}}
+    await installed.bind(profile=profile)
+    create = installed.client.chat.completions.create
+    plain = await create(model="support", messages=QUESTION)
+    assert "[alpha]" not in (plain.choices[0].message.content or "")
+    await installed.bind(profile=profile, adapter=installed.adapter)
+    for model in ("support", installed.adapter):
+        answer = await create(model=model, messages=QUESTION, max_tokens=3)
+        assert answer.choices[0].message.content == "[alpha]" * 3
+        assert answer.model == model
+        assert (answer.model_extra or {})["inkstone"]["adapter"] == installed.adapter
 
 
 async def test_leaving_a_stream_stops_the_engine(installed: Installation) -> None:
@@ -179,11 +195,9 @@ async def test_leaving_a_stream_stops_the_engine(installed: Installation) -> Non
     async for _ in stream:
         break
     await stream.close()
-    for _ in range(200):
-        if await installed.running() == 0:
-            break
-        await asyncio.sleep(0.02)
-    assert await installed.running() == 0
+    async with asyncio.timeout(30):
+        while await installed.running():
+            await asyncio.sleep(0.02)
     row = await installed.last_row()
     assert (row["status"], row["disconnected"]) == (499, True)
     assert 0 < row["completion_tokens"] < 900
