@@ -42,6 +42,15 @@ Registering an adapter answers 422 with one of these codes when its files cannot
 |---|---|
 """
 
+FILES = """
+## Why a file of an upload fails
+
+An upload answers 200 and says of each file what became of it; a failed one has one of these codes.
+
+| code | says |
+|---|---|
+"""
+
 ENGINE = """
 ## From the engine's guard
 
@@ -71,6 +80,8 @@ class _Found:
     raised: list[tuple[str, str, str, str]] = field(default_factory=list)
     """Class, code, message and room of a call that sets a code of its own."""
     preflight: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """The members of the enumeration of reasons, and the string below each."""
     guard: list[tuple[int, str, str]] = field(default_factory=list)
     peers: set[str] = field(default_factory=set)
 
@@ -106,8 +117,9 @@ def errors_page(services: Path) -> str:
         for (status, code), (room, means) in sorted(codes.items())
     )
     refusals = "".join(f"| `{c}` | {_said(c, m)} |\n" for c, m in sorted(found.preflight.items()))
+    files = "".join(f"| `{c}` | {m} |\n" for c, m in sorted(found.files.items()))
     guard = "".join(f"| {s} | `{c}` | {_said(c, m)} |\n" for s, c, m in sorted(set(found.guard)))
-    return HEAD + table + REFUSALS + refusals + ENGINE + guard
+    return HEAD + table + REFUSALS + refusals + FILES + files + ENGINE + guard
 
 
 def _said(code: str, means: str) -> str:
@@ -123,6 +135,8 @@ def _read(services: Path) -> _Found:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ClassDef):
                 found.classes.setdefault(node.name, _class(node, room))
+                if node.name == "FileCode":
+                    found.files.update(_members(node))
             elif isinstance(node, ast.Call):
                 _call(found, node, room)
     return found
@@ -144,6 +158,17 @@ def _class(node: ast.ClassDef, room: str) -> _Class:
                 if name.id == "status" and isinstance(constant.value, int):
                     one.status = constant.value
     return one
+
+
+def _members(node: ast.ClassDef) -> dict[str, str]:
+    """Read an enumeration's values and the strings below them."""
+    pairs = zip(node.body, node.body[1:], strict=False)
+    return {
+        code: meaning
+        for one, below in pairs
+        if isinstance(one, ast.Assign) and isinstance(below, ast.Expr)
+        if (code := _text(one.value)) and (meaning := _text(below.value))
+    }
 
 
 def _call(found: _Found, node: ast.Call, room: str) -> None:

@@ -16,7 +16,7 @@ from services.retriever.catalogue.records import Place, canonical_id
 from services.retriever.chunking import PageStart
 from services.retriever.indexing import Indexer
 from services.retriever.metrics import Metrics
-from services.retriever.parsing.outcomes import Code, Refused
+from services.retriever.parsing.outcomes import FileCode, Refused
 from services.retriever.parsing.parser import Parser
 
 FILES_AT_ONCE = 4
@@ -44,7 +44,7 @@ class Uploader:
             async with turns:
                 if ids[at] in ids[:at]:
                     repeated = "Another file of this upload has the same name; rename one."
-                    outcome = _failed(file, ids[at], Code.NAME_REPEATED, repeated)
+                    outcome = _failed(file, ids[at], FileCode.NAME_REPEATED, repeated)
                 else:
                     outcome = await self._store(Place(tenant, collection, ids[at]), file)
                 self.metrics.files.labels(outcome.code or outcome.outcome).inc()
@@ -59,7 +59,7 @@ class Uploader:
             _ID.validate_python(place.id)
         except ValidationError:
             message = "The file's name cannot be a document's id; rename it."
-            return _failed(file, place.id, Code.NAME_INVALID, message)
+            return _failed(file, place.id, FileCode.NAME_INVALID, message)
         parsed = await self.parser.parse(place.id, await file.read())
         if isinstance(parsed, Refused):
             return _failed(file, place.id, parsed.code, parsed.message)

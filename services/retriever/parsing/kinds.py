@@ -7,7 +7,7 @@ import zipfile
 from enum import StrEnum
 from pathlib import PurePath
 
-from services.retriever.parsing.outcomes import Code, RefusedError
+from services.retriever.parsing.outcomes import FileCode, RefusedError
 
 
 class Kind(StrEnum):
@@ -68,7 +68,7 @@ def kind_of(name: str, content: bytes, max_unpacked_bytes: int) -> Kind:
         RefusedError: it is of no kind that can be read, locked, or unpacks to too much.
     """
     if not content.strip(b"\0 \t\r\n"):
-        raise RefusedError(Code.EMPTY, "The file is empty; send one with text.")
+        raise RefusedError(FileCode.EMPTY, "The file is empty; send one with text.")
     suffix = PurePath(name).suffix.lower()
     if _PDF_MARK in content[:_PDF_MARK_WITHIN]:
         return Kind.PDF
@@ -79,11 +79,12 @@ def kind_of(name: str, content: bytes, max_unpacked_bytes: int) -> Kind:
     kind = _BY_SUFFIX.get(suffix)
     if kind is None:
         raise RefusedError(
-            Code.UNSUPPORTED, f"Files of type {suffix!r} are not read; send {_SUPPORTED}."
+            FileCode.UNSUPPORTED, f"Files of type {suffix!r} are not read; send {_SUPPORTED}."
         )
     if kind in _PACKED:
         raise RefusedError(
-            Code.UNREADABLE, f"The file is named {suffix} and is none; save it again and send that."
+            FileCode.UNREADABLE,
+            f"The file is named {suffix} and is none; save it again and send that.",
         )
     return kind
 
@@ -94,19 +95,20 @@ def _office_kind(content: bytes, max_unpacked_bytes: int) -> Kind:
             parts = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise RefusedError(
-            Code.UNREADABLE, "The file is damaged or cut off; save it again and send that."
+            FileCode.UNREADABLE, "The file is damaged or cut off; save it again and send that."
         ) from error
     if any(part.flag_bits & _ZIP_ENCRYPTED for part in parts):
         raise _locked()
     if sum(part.file_size for part in parts) > max_unpacked_bytes or len(parts) > _MOST_PARTS:
         raise RefusedError(
-            Code.TOO_LARGE, f"The file unpacks to more than {max_unpacked_bytes} bytes; split it."
+            FileCode.TOO_LARGE,
+            f"The file unpacks to more than {max_unpacked_bytes} bytes; split it.",
         )
     for part in parts:
         if part.filename in _BY_PART:
             return _BY_PART[part.filename]
     raise RefusedError(
-        Code.UNSUPPORTED, f"Archives are not read; send the files in it, {_SUPPORTED}."
+        FileCode.UNSUPPORTED, f"Archives are not read; send the files in it, {_SUPPORTED}."
     )
 
 
@@ -114,9 +116,11 @@ def _ole_refusal(content: bytes) -> RefusedError:
     if _OLE_ENCRYPTED in content:
         return _locked()
     return RefusedError(
-        Code.UNSUPPORTED, f"Files of this older Office kind are not read; send {_SUPPORTED}."
+        FileCode.UNSUPPORTED, f"Files of this older Office kind are not read; send {_SUPPORTED}."
     )
 
 
 def _locked() -> RefusedError:
-    return RefusedError(Code.ENCRYPTED, "The file is locked with a password; send it without one.")
+    return RefusedError(
+        FileCode.ENCRYPTED, "The file is locked with a password; send it without one."
+    )

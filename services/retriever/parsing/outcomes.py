@@ -6,17 +6,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Code(StrEnum):
+class FileCode(StrEnum):
     """Why a file was refused; listed in docs/errors.md."""
 
     EMPTY = "file_empty"
+    "It holds no text; pictures of text need OCR first."
     ENCRYPTED = "file_encrypted"
+    "It is locked with a password."
     UNREADABLE = "file_unreadable"
+    "It is damaged, cut off, or not what its name says."
     UNSUPPORTED = "file_type_unsupported"
+    "It is of a kind that is not read."
     TOO_LARGE = "file_too_large"
+    "It, or what it unpacks to, is larger than allowed."
     TIMEOUT = "file_timeout"
+    "Reading it took longer than allowed."
     NAME_INVALID = "file_name_invalid"
+    "Its name cannot be a document's id."
     NAME_REPEATED = "file_name_repeated"
+    "Another file of the same upload has its name."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +41,13 @@ class Parsed:
 class Refused:
     """A file that gives no text."""
 
-    code: Code
+    code: FileCode
     message: str
 
 
 class RefusedError(Exception):
     """Raised while a file is read; ends up as `Refused`."""
 
-    def __init__(self, code: Code, message: str) -> None:
+    def __init__(self, code: FileCode, message: str) -> None:
         super().__init__(message)
         self.refusal = Refused(code, message)

@@ -11,7 +11,7 @@ import structlog
 
 from services.retriever.children import Child, ChildDied, ChildFailed, start_child
 from services.retriever.metrics import Metrics
-from services.retriever.parsing.outcomes import Code, Parsed, Refused
+from services.retriever.parsing.outcomes import FileCode, Parsed, Refused
 from services.retriever.settings import Limits
 
 FILES_A_CHILD = 500
@@ -41,7 +41,7 @@ class Parser:
         """Read a file, or say why it gives no text."""
         if len(content) > self._limits.max_file_bytes:
             return Refused(
-                Code.TOO_LARGE,
+                FileCode.TOO_LARGE,
                 f"The file is larger than {self._limits.max_file_bytes} bytes; split it.",
             )
         async with self._turn:
@@ -57,11 +57,13 @@ class Parser:
                 return parsed
         except TimeoutError:
             await self._replace(child)
-            return Refused(Code.TIMEOUT, f"The file took longer than {seconds:g} s; split it.")
+            return Refused(FileCode.TIMEOUT, f"The file took longer than {seconds:g} s; split it.")
         except (ChildDied, ChildFailed) as error:
             await self._replace(child)
             _log.warning("file.crashed_the_parser", reason=str(error))
-            return Refused(Code.UNREADABLE, "The file cannot be read; save it again and send that.")
+            return Refused(
+                FileCode.UNREADABLE, "The file cannot be read; save it again and send that."
+            )
 
     async def _running_child(self) -> Child:
         if self._child is not None and not self._child.died.is_set() and self._files:

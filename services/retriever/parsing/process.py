@@ -8,7 +8,7 @@ import resource
 import sys
 
 from services.retriever.children import answer_parent
-from services.retriever.parsing.outcomes import Code, Parsed, Refused, RefusedError
+from services.retriever.parsing.outcomes import FileCode, Parsed, Refused, RefusedError
 from services.retriever.parsing.reading import read_file
 
 
@@ -25,7 +25,7 @@ def main() -> None:
         except RefusedError as error:
             return error.refusal
         except MemoryError:
-            return Refused(Code.TOO_LARGE, "The file takes too much memory to read; split it.")
+            return Refused(FileCode.TOO_LARGE, "The file takes too much memory to read; split it.")
 
     answer_parent(descriptor, {"parse": parse})
 

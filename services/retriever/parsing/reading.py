@@ -13,7 +13,7 @@ import kreuzberg
 
 from services.retriever.parsing.charsets import decode
 from services.retriever.parsing.kinds import Kind, kind_of
-from services.retriever.parsing.outcomes import Code, Parsed, RefusedError
+from services.retriever.parsing.outcomes import FileCode, Parsed, RefusedError
 from services.retriever.parsing.slides import slides_text
 from services.retriever.parsing.tables import rows_as_lines, separated_values
 
@@ -50,7 +50,8 @@ def read_file(name: str, content: bytes, max_unpacked_bytes: int) -> Parsed:
     text, title, pages = _read(kind, content)
     if not text.strip():
         raise RefusedError(
-            Code.EMPTY, "The file holds no text; pictures of text need OCR before they are sent."
+            FileCode.EMPTY,
+            "The file holds no text; pictures of text need OCR before they are sent.",
         )
     title = title or _heading(kind, text) or PurePath(name).stem
     return Parsed(text, _one_line(title)[:_LONGEST_TITLE], pages)
@@ -83,7 +84,7 @@ def _read(kind: Kind, content: bytes) -> tuple[str, str, tuple[tuple[int, int], 
 def _text(content: bytes) -> str:
     text = decode(content)
     if text is None:
-        raise RefusedError(Code.UNSUPPORTED, "The file is not text; send it in its own format.")
+        raise RefusedError(FileCode.UNSUPPORTED, "The file is not text; send it in its own format.")
     return text
 
 
@@ -142,10 +143,10 @@ def _extract(content: bytes, kind: Kind, **options: Any) -> Any:
     except kreuzberg.KreuzbergError as error:
         if "password" in str(error).lower():
             raise RefusedError(
-                Code.ENCRYPTED, "The file is locked with a password; send it without one."
+                FileCode.ENCRYPTED, "The file is locked with a password; send it without one."
             ) from error
         raise RefusedError(
-            Code.UNREADABLE, "The file is damaged or cut off; save it again and send that."
+            FileCode.UNREADABLE, "The file is damaged or cut off; save it again and send that."
         ) from error
 
 

@@ -7,7 +7,7 @@ import re
 import zipfile
 from html import unescape
 
-from services.retriever.parsing.outcomes import Code, RefusedError
+from services.retriever.parsing.outcomes import FileCode, RefusedError
 
 _SLIDE = re.compile(r"^ppt/slides/slide(\d+)\.xml$")
 _PARAGRAPH = re.compile(r"<a:p\b[^>]*>(.*?)</a:p>", re.DOTALL)
@@ -29,7 +29,7 @@ def slides_text(content: bytes) -> str:
             slides = [archive.read(name).decode("utf-8", "replace") for _, name in ordered]
     except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, EOFError) as error:
         raise RefusedError(
-            Code.UNREADABLE, "The file is damaged or cut off; save it again and send that."
+            FileCode.UNREADABLE, "The file is damaged or cut off; save it again and send that."
         ) from error
     return "\n\n".join(_slide_text(slide) for slide in slides)
 

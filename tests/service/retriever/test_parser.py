@@ -13,7 +13,7 @@ import pytest
 
 from services.chassis.telemetry import open_registry
 from services.retriever.metrics import open_metrics
-from services.retriever.parsing.outcomes import Code, Parsed, Refused
+from services.retriever.parsing.outcomes import FileCode, Parsed, Refused
 from services.retriever.parsing.parser import Parser, open_parser
 from services.retriever.settings import MIB, Limits
 
@@ -38,7 +38,7 @@ async def test_a_file_that_takes_too_long_is_given_up_and_the_next_is_read() -> 
         os.kill(child_of(parser), signal.SIGSTOP)
         stuck = await parser.parse("b.txt", b"pear")
         assert isinstance(stuck, Refused)
-        assert stuck.code is Code.TIMEOUT
+        assert stuck.code is FileCode.TIMEOUT
         assert isinstance(await parser.parse("c.txt", b"plum"), Parsed)
 
 
@@ -52,7 +52,7 @@ async def test_a_file_that_kills_the_child_fails_alone() -> None:
         os.kill(former, signal.SIGKILL)
         outcome = await reading
         assert isinstance(outcome, Refused)
-        assert outcome.code is Code.UNREADABLE
+        assert outcome.code is FileCode.UNREADABLE
         assert isinstance(await parser.parse("c.txt", b"plum"), Parsed)
         assert child_of(parser) != former
 
@@ -63,7 +63,7 @@ async def test_a_file_that_takes_too_much_memory_is_refused() -> None:
         greedy = b"[" + b"0.5," * (8 * MIB - 1) + b"0]"
         outcome = await parser.parse("a.json", greedy)
         assert isinstance(outcome, Refused)
-        assert outcome.code in (Code.TOO_LARGE, Code.UNREADABLE)
+        assert outcome.code in (FileCode.TOO_LARGE, FileCode.UNREADABLE)
         assert isinstance(await parser.parse("b.txt", b"pear"), Parsed)
 
 
@@ -81,11 +81,11 @@ async def test_odd_documents_from_the_wild_are_read_or_refused_for_the_right_rea
     allowed: dict[str, set[str]] = {
         "ok": {"read"},
         "encrypted-empty": {"read"},
-        "encrypted": {Code.ENCRYPTED},
-        "no-text": {Code.EMPTY},
-        "malformed": {"read", Code.UNREADABLE, Code.EMPTY},
-        "not-a-document": {Code.UNREADABLE, Code.UNSUPPORTED},
-        "unsupported-type": {Code.UNSUPPORTED},
+        "encrypted": {FileCode.ENCRYPTED},
+        "no-text": {FileCode.EMPTY},
+        "malformed": {"read", FileCode.UNREADABLE, FileCode.EMPTY},
+        "not-a-document": {FileCode.UNREADABLE, FileCode.UNSUPPORTED},
+        "unsupported-type": {FileCode.UNSUPPORTED},
     }
     wrong, seen = [], Counter[str]()
     async with open_parser(Limits(), open_metrics(open_registry())) as parser:

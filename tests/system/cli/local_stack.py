@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,8 @@ REPOSITORY = Path(__file__).parents[3]
 EXAMPLES = REPOSITORY / "examples"
 READY_SECONDS = 500
 STOP_SECONDS = 60
+PROCESSES = 6
+"""Gateway, retriever and its index, agent and its engine, tuner: at least so many run."""
 
 
 @dataclass
@@ -44,19 +47,36 @@ class LocalStack:
                 self.ready.set()
         self.ready.set()
 
-    def child_pids(self, marker: str) -> list[int]:
-        """Find the stack's processes whose command line holds a marker."""
-        group = []
+    def descendants(self, marker: str = "") -> list[int]:
+        """Find the processes under the supervisor whose command line holds a marker."""
+        children: dict[int, list[int]] = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
-                try:
-                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    environment = (entry / "environ").read_bytes().decode("utf-8", "replace")
-                except OSError:
-                    continue
-                if marker in command and f"INKSTONE_HOME={self.home}" in environment:
-                    group.append(int(entry.name))
-        return group
+                with suppress(OSError):
+                    after_name = (entry / "stat").read_text().rpartition(")")[2].split()
+                    children.setdefault(int(after_name[1]), []).append(int(entry.name))
+        found, pending = [], [self.process.pid]
+        while pending:
+            below = children.get(pending.pop(), [])
+            found += below
+            pending += below
+        return [pid for pid in found if marker in _command_of(pid)]
+
+
+def _left_of(pids: list[int]) -> list[str]:
+    """Give orphans a moment to be reaped, and name those that are still there."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while (left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.1)
+    return [_command_of(pid) for pid in left]
+
+
+def _command_of(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return "gone"
 
 
 @contextmanager
@@ -88,6 +108,12 @@ def local_stack(home: Path) -> Iterator[LocalStack]:
         assert stack.ready.wait(READY_SECONDS), stack.text
         assert process.poll() is None, stack.text
         yield stack
+        started = stack.descendants()
+        assert len(started) >= PROCESSES
+        process.send_signal(signal.SIGINT)
+        process.wait(STOP_SECONDS)
+        assert process.returncode == 0, stack.text
+        assert _left_of(started) == []
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

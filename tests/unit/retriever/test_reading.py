@@ -7,7 +7,7 @@ from io import BytesIO
 
 import pytest
 
-from services.retriever.parsing.outcomes import Code, Parsed, RefusedError
+from services.retriever.parsing.outcomes import FileCode, Parsed, RefusedError
 from services.retriever.parsing.reading import read_file
 from tests.fakes.office import archive, docx, pdf, pptx, xlsx
 
@@ -19,7 +19,7 @@ def read(name: str, content: bytes | str) -> Parsed:
     return read_file(name, raw, UNPACKED)
 
 
-def refusal(name: str, content: bytes | str) -> Code:
+def refusal(name: str, content: bytes | str) -> FileCode:
     with pytest.raises(RefusedError) as caught:
         read(name, content)
     assert caught.value.refusal.message.endswith(".")
@@ -114,33 +114,33 @@ def test_a_file_is_what_its_content_says() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "code"),
     [
-        ("a.txt", b"", Code.EMPTY),
-        ("a.txt", b"\r\n\0 ", Code.EMPTY),
-        ("a.md", b"---\ntitle: x\n---\n", Code.EMPTY),
-        ("scan.pdf", pdf(["", ""]), Code.EMPTY),
-        ("a.pdf", b"no pdf at all", Code.UNREADABLE),
-        ("a.docx", b"no archive at all", Code.UNREADABLE),
-        ("a.pdf", pdf(["x"])[:60], Code.UNREADABLE),
-        ("a.docx", docx(["x"])[:-40], Code.UNREADABLE),
-        ("a.zip", archive({"a.txt": "x"}), Code.UNSUPPORTED),
-        ("a.hwp", b"HWP Document File", Code.UNSUPPORTED),
-        ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, Code.UNSUPPORTED),
+        ("a.txt", b"", FileCode.EMPTY),
+        ("a.txt", b"\r\n\0 ", FileCode.EMPTY),
+        ("a.md", b"---\ntitle: x\n---\n", FileCode.EMPTY),
+        ("scan.pdf", pdf(["", ""]), FileCode.EMPTY),
+        ("a.pdf", b"no pdf at all", FileCode.UNREADABLE),
+        ("a.docx", b"no archive at all", FileCode.UNREADABLE),
+        ("a.pdf", pdf(["x"])[:60], FileCode.UNREADABLE),
+        ("a.docx", docx(["x"])[:-40], FileCode.UNREADABLE),
+        ("a.zip", archive({"a.txt": "x"}), FileCode.UNSUPPORTED),
+        ("a.hwp", b"HWP Document File", FileCode.UNSUPPORTED),
+        ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, FileCode.UNSUPPORTED),
         (
             "a.docx",
             b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"),
-            Code.ENCRYPTED,
+            FileCode.ENCRYPTED,
         ),
-        ("a.exe", b"MZ", Code.UNSUPPORTED),
-        ("a.txt", bytes(range(256)), Code.UNSUPPORTED),
+        ("a.exe", b"MZ", FileCode.UNSUPPORTED),
+        ("a.txt", bytes(range(256)), FileCode.UNSUPPORTED),
         (
             "a.docx",
             archive({"word/document.xml": b"\0" * (UNPACKED + 1)}),
-            Code.TOO_LARGE,
+            FileCode.TOO_LARGE,
         ),
     ],
 )
 def test_a_file_without_text_is_refused_with_its_reason(
-    name: str, content: bytes, code: Code
+    name: str, content: bytes, code: FileCode
 ) -> None:
     assert refusal(name, content) is code
 
@@ -153,4 +153,4 @@ def test_an_archive_whose_parts_are_locked_is_refused() -> None:
     while (at := packed.find(b"PK\x01\x02", at)) >= 0:
         packed[at + 8] |= 1
         at += 4
-    assert refusal("a.docx", bytes(packed)) is Code.ENCRYPTED
+    assert refusal("a.docx", bytes(packed)) is FileCode.ENCRYPTED
