@@ -66,11 +66,16 @@ class LocalStack:
 def _left_of(pids: list[int]) -> list[str]:
     """Give orphans a moment to be reaped, and name those that are still there."""
     deadline = time.monotonic() + STOP_SECONDS
-    while (left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]) and (
-        time.monotonic() < deadline
-    ):
+    while (left := [pid for pid in pids if _runs(pid)]) and time.monotonic() < deadline:
         time.sleep(0.1)
     return [_command_of(pid) for pid in left]
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process is there and is no zombie that waits for its reaper."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
 
 
 def _command_of(pid: int) -> str:
