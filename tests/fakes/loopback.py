@@ -32,7 +32,13 @@ async def running(app: Any, *, port: int = 0) -> AsyncIterator[str]:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1
+        app,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        timeout_graceful_shutdown=1,
+        # A test that computes for a while must find its connection still open.
+        timeout_keep_alive=300,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

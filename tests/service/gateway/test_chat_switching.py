@@ -79,8 +79,8 @@ async def test_no_request_fails_or_gets_a_wrong_version_while_versions_change(
         for number in range(6):
             group.create_task(load(number % 2 == 0))
         for name in ("blue", "green", "red", "blue", "red", "green"):
-            before = answered
             await stack.bind(adapter=versions[name])
+            before = answered
             await until(lambda seen=before: answered > seen + 6)
         stopping.set()
     assert wrong == []
