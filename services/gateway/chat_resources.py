@@ -14,6 +14,7 @@ from services.gateway.admission import Admission
 from services.gateway.answering import Answering
 from services.gateway.clients.engine import EngineClient, EngineDeadlines
 from services.gateway.clients.retriever import Retriever
+from services.gateway.composition import Composer
 from services.gateway.context import Fitter
 from services.gateway.counting import open_counter
 from services.gateway.generation import Generation
@@ -22,6 +23,7 @@ from services.gateway.metering import LedgerQueue, Meter, dropped_counter
 from services.gateway.metrics import ChatMetrics, expose_gauges
 from services.gateway.registry import ledger
 from services.gateway.registry.changes import Registry
+from services.gateway.registry.snapshot import Snapshot
 from services.gateway.settings import Settings
 
 
@@ -51,14 +53,21 @@ async def open_answering(
         ChatMetrics(metrics, max_labels=limits.metric_label_values),
         rows,
     )
+
+    def snapshot() -> Snapshot:
+        return registry.keeper.current
+
     return Answering(
-        snapshot=lambda: registry.keeper.current,
+        snapshot=snapshot,
         admission=admission,
         grounder=Grounder(
             retriever.search, settings.search_timeout_seconds, limits.search_characters
         ),
-        fitter=Fitter(counter, limits.answer_reserve_tokens),
-        engines=_engines(session, settings),
+        composer=Composer(
+            snapshot,
+            Fitter(counter, limits.answer_reserve_tokens),
+            _engines(session, settings),
+        ),
         generation=Generation(meter),
         max_messages=limits.max_messages,
     )

@@ -18,7 +18,7 @@ async def list_replicas(resources: ResourcesDep, operator: Operator) -> ReplicaP
 
     def seen(replica: Replica) -> Replica:
         adapters = {id_: said for id_, said in replica.adapters.items() if id_ in own}
-        in_flight = resources.answering.engines.in_flight(replica.replica)
+        in_flight = resources.answering.in_flight(replica.replica)
         return replica.model_copy(update={"adapters": adapters, "in_flight": in_flight})
 
     return ReplicaPage(data=[seen(replica) for replica in snapshot.replicas])

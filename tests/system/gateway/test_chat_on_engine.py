@@ -149,7 +149,7 @@ async def test_passages_stand_in_the_prompt_and_every_count_is_an_upper_bound(
     await installed.bind(retrieval=RETRIEVAL, profile={"sampling": {"max_tokens": 4}})
     answer = await installed.client.chat.completions.create(model="support", messages=QUESTION)
     assert answer.usage is not None
-    counter = installed.gateway.resources.answering.fitter.counter
+    counter = installed.gateway.resources.answering.composer.fitter.counter
     prompt: list[Any] = [
         {
             "role": "user",

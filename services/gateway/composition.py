@@ -1,0 +1,94 @@
+"""Putting together what answers a request: an engine with its prompt, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from services.domain.isolation import cache_salt
+from services.domain.rendering import Source
+from services.gateway.abstaining import abstention_text
+from services.gateway.accounts import Account
+from services.gateway.clients.engine import EngineCall, EngineClient
+from services.gateway.context import FittedPrompt, Fitter, Material
+from services.gateway.conversation import Conversation
+from services.gateway.generation import Abstaining, AnswerSource, Engines
+from services.gateway.parameters import EngineParameters
+from services.gateway.registry.snapshot import Snapshot
+from services.gateway.replies import Marking, Reply
+from services.gateway.resolution import Target, able, context_of
+
+LIVE_PRIORITY = 0
+"""What an app waits for; work that nobody waits for gets a larger number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """Composes prompts that fit, for the engines that can take them."""
+
+    snapshot: Callable[[], Snapshot]
+    fitter: Fitter
+    engines: EngineClient
+
+    async def source(
+        self,
+        account: Account,
+        target: Target,
+        conversation: Conversation,
+        parameters: EngineParameters,
+    ) -> AnswerSource:
+        """Choose who answers: an engine, or nobody when nothing was found.
+
+        A caller who offers tools is not turned away: a tool may know what the documents do not.
+
+        Raises:
+            ServiceError: when no replica is able, or the last turn does not fit.
+        """
+        found = account.grounding
+        if found.state == "empty" and not parameters.tools:
+            text = abstention_text(target.profile.abstention, conversation.question)
+            return Abstaining(text, parameters.choices, parameters.structured)
+        replicas = able(self.snapshot(), target)
+        prompt = await self.fitter.fit(
+            Material(
+                target.profile,
+                conversation.turns,
+                [Source(passage.title, passage.text) for passage in found.passages],
+                grounded=target.policy is not None or found.asked,
+            ),
+            context=context_of(replicas),
+            answer=parameters.answer,
+            tools=parameters.tools,
+        )
+        account.passages = prompt.passages
+        account.prompt_estimate = partial(self.fitter.counter.count, prompt.messages)
+        body = _engine_body(account, target, prompt, parameters)
+        return Engines(self.engines, replicas, EngineCall(target.adapter, body, account.request_id))
+
+
+def open_reply(account: Account, target: Target, *, structured: bool) -> Reply:
+    """Open the reply to a request whose prompt is composed."""
+    marking = Marking.NONE
+    if target.policy is not None or account.grounding.asked:
+        marking = Marking.FIELD if structured else Marking.MARKERS
+    passages = account.grounding.passages[: account.passages]
+    return Reply(target.model, passages, marking, account.usage)
+
+
+def _engine_body(
+    account: Account, target: Target, prompt: FittedPrompt, parameters: EngineParameters
+) -> dict[str, Any]:
+    body = {
+        **parameters.body,
+        "messages": prompt.messages,
+        "cache_salt": cache_salt(account.caller.tenant, target.adapter),
+        "priority": LIVE_PRIORITY,
+    }
+    if prompt.answer is not None:
+        body["max_tokens"] = prompt.answer
+    if account.streamed:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
+    return body
