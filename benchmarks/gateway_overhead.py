@@ -181,12 +181,19 @@ async def _gateway(folder: Path, upstream: int) -> AsyncIterator[tuple[int, int,
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             await _report(session, upstream, keys["agent"])
             beating = asyncio.create_task(_beat(session, upstream, keys["agent"]))
-            await asyncio.sleep(2)
-            headers = {"Authorization": f"Bearer {keys['admin']}"}
-            async with session.put("/admin/assistants/bench", json={}, headers=headers) as reply:
-                reply.raise_for_status()
-            yield port, process.pid, keys["app"]
-            beating.cancel()
+            try:
+                await asyncio.sleep(2)
+                await _bind(session, keys["admin"])
+                yield port, process.pid, keys["app"]
+            finally:
+                beating.cancel()
+
+
+async def _bind(session: aiohttp.ClientSession, key: str) -> None:
+    """Make the assistant that is asked: no retrieval, no adapter."""
+    headers = {"Authorization": f"Bearer {key}"}
+    async with session.put("/admin/assistants/bench", json={}, headers=headers) as reply:
+        reply.raise_for_status()
 
 
 async def _beat(session: aiohttp.ClientSession, upstream: int, key: str) -> None:

@@ -73,9 +73,10 @@ async def run(server: Server, *, clients: int, seconds: float, stream: bool = Fa
 
 
 async def _client(server: Server, measured: Measured, end: float, *, stream: bool) -> None:
+    """Ask until the end, once at least."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     request = server.request(stream=stream)
-    while time.perf_counter() < end:
+    while True:
         began = time.perf_counter()
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
@@ -85,8 +86,11 @@ async def _client(server: Server, measured: Measured, end: float, *, stream: boo
             await _read_stream(reader, measured)
         else:
             await reader.readexactly(_length(head))
-        measured.times.append(time.perf_counter() - began)
+        now = time.perf_counter()
+        measured.times.append(now - began)
         measured.requests += 1
+        if now >= end:
+            break
     writer.close()
 
 
