@@ -147,10 +147,10 @@ def test_a_writer_that_comes_second_changes_nothing(folder: Path, tmp_path: Path
     assert contents(folder) == before
 
 
-def test_two_readers_of_one_key_leave_one_complete_copy(
+async def test_two_readers_of_one_key_leave_one_complete_copy(
     store: ArtifactStore, folder: Path, tmp_path: Path
 ) -> None:
-    anyio.run(store.put_folder, KEY, folder)
+    await store.put_folder(KEY, folder)
     copy = tmp_path / "copies" / "copy"
     with ThreadPoolExecutor(8) as threads:
         for done in [threads.submit(anyio.run, store.fetch_folder, KEY, copy) for _ in range(32)]:
