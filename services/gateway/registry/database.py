@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy import URL, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.chassis.errors import Unavailable
+from services.chassis.sqlite import WRITES, prepare_sqlite
 
-_WRITES = "inkstone_writes"
 _WRITER_LOCK = 0x1A_2B_57_0E
 """Names the advisory lock that one writing transaction holds on Postgres."""
-_BUSY_TIMEOUT_MS = 30_000
+_BUSY_SECONDS = 30.0
 
 
 class RegistryUnavailable(Unavailable):
@@ -80,7 +80,7 @@ class Database:
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
         with _translated():
             async with self.engine.connect() as connection:
-                await connection.execution_options(**{_WRITES: True})
+                await connection.execution_options(**{WRITES: True})
                 async with connection.begin():
                     yield connection
 
@@ -99,7 +99,9 @@ async def open_database(url: str, *, connections: int = 5) -> AsyncIterator[Data
         json_deserializer=orjson.loads,
     )
     if parsed.get_backend_name() == "sqlite":
-        _prepare_sqlite(engine, parsed)
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        prepare_sqlite(engine, busy_seconds=_BUSY_SECONDS)
     try:
         yield Database(engine)
     finally:
@@ -116,33 +118,6 @@ def _with_driver(url: URL) -> URL:
     if name not in drivers:
         raise ValueError(f"the registry runs on sqlite or postgresql, not on {name}")
     return url.set(drivername=drivers[name])
-
-
-def _prepare_sqlite(engine: AsyncEngine, url: URL) -> None:
-    if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _on_connect(connection: Any, _: Any) -> None:
-        # The driver's own BEGIN comes too late: it would leave reads and DDL outside.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def _on_begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    @event.listens_for(engine.sync_engine, "invalidate")
-    def _on_invalidate(connection: Any, _: Any, __: Any) -> None:
-        # A cancelled request's connection is closed with a statement still open, which SQLite takes
-        # for a reason to keep the transaction, and with it the writer's lock.
-        connection.rollback()
 
 
 @contextlib.contextmanager

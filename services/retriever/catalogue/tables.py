@@ -6,7 +6,6 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -18,11 +17,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    event,
     select,
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from services.chassis.sqlite import WRITES, prepare_sqlite
 
 BUSY_SECONDS = 10
 """How long a statement waits for another process's transaction."""
@@ -119,7 +119,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._reading = engine
-        self._writing = engine.execution_options(begin="IMMEDIATE")
+        self._writing = engine.execution_options(**{WRITES: True})
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -146,11 +146,8 @@ class Database:
 async def open_database(path: Path) -> AsyncIterator[Database]:
     """Open the SQLite catalogue, creating what is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_SECONDS}
-    )
-    event.listen(engine.sync_engine, "connect", _configure)
-    event.listen(engine.sync_engine, "begin", _begin)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    prepare_sqlite(engine, busy_seconds=BUSY_SECONDS)
     try:
         database = Database(engine)
         async with database.write() as connection:
@@ -158,17 +155,3 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
         yield database
     finally:
         await engine.dispose()
-
-
-def _configure(connection: Any, _record: Any) -> None:
-    """Take transactions into our own hands and make commits survive a power cut."""
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-16384"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin(connection: Any) -> None:
-    mode = connection.get_execution_options().get("begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {mode}")
