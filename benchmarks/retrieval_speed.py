@@ -72,7 +72,7 @@ def _documents(copies: int) -> dict[str, str]:
 
 async def _ingestion(resources: Resources, documents: dict[str, str], settings: Settings) -> float:
     chunker = Chunker(
-        resources.embedder.tokenizer,
+        resources.embedder.count_tokens,
         chunk_tokens=settings.chunk_tokens,
         overlap_tokens=settings.chunk_overlap_tokens,
     )

@@ -104,7 +104,8 @@ class Child:
         """Close the socket, which ends the child after the call it is in; kill it if it lingers."""
         self._writer.close()
         try:
-            await asyncio.wait_for(self._process.wait(), _STOP_GRACE_SECONDS)
+            async with asyncio.timeout(_STOP_GRACE_SECONDS):
+                await self._process.wait()
         except TimeoutError:
             self.kill()
             await self._process.wait()
@@ -117,7 +118,8 @@ async def start_child(module: str, *arguments: str) -> AsyncIterator[Child]:
     The child inherits no setting of Inkstone, so no secret, and no terminal signal.
     """
     ours, theirs = socket.socketpair()
-    with theirs:
+    with theirs, contextlib.ExitStack() as unless_started:
+        unless_started.enter_context(ours)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -129,6 +131,7 @@ async def start_child(module: str, *arguments: str) -> AsyncIterator[Child]:
             start_new_session=True,
             env={k: v for k, v in os.environ.items() if not k.startswith(_SECRETS_PREFIX)},
         )
+        unless_started.pop_all()
     reader, writer = await asyncio.open_unix_connection(sock=ours)
     child = Child(process, reader, writer)
     answers = asyncio.ensure_future(child.read_answers())
@@ -143,17 +146,20 @@ def answer_parent(descriptor: int, functions: Mapping[str, Callable[..., Any]]) 
     """Answer the parent's calls, one after the other, until it goes away."""
     with socket.socket(fileno=descriptor) as connection, connection.makefile("rb") as incoming:
         while header := incoming.read(_LENGTH.size):
+            if len(header) < _LENGTH.size:
+                return
             (size,) = _LENGTH.unpack(header)
-            number, name, arguments = pickle.loads(  # noqa: S301 - our own parent
-                incoming.read(size)
-            )
+            message = incoming.read(size)
+            if len(message) < size:
+                return
+            number, name, arguments = pickle.loads(message)  # noqa: S301 - our own parent
             try:
                 answer = (number, True, functions[name](*arguments))
             except Exception as error:  # noqa: BLE001 - the engine raises plain Exception
                 answer = (number, False, f"{type(error).__name__}: {error}")
             try:
                 connection.sendall(_frame(answer))
-            except BrokenPipeError:
+            except OSError:
                 return
 
 

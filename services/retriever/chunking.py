@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from semantic_text_splitter import TextSplitter
-from tokenizers import Tokenizer
 
 MERGE_BELOW_TOKENS = 24
 """A section shorter than this joins the next one, so that no chunk is a bare heading."""
@@ -47,10 +46,14 @@ class _Section:
 class Chunker:
     """Cuts texts by the tokens of the embedding model."""
 
-    def __init__(self, tokenizer: Tokenizer, *, chunk_tokens: int, overlap_tokens: int) -> None:
-        self._tokenizer = tokenizer
-        self._splitter = TextSplitter.from_huggingface_tokenizer(
-            tokenizer, chunk_tokens, overlap=min(overlap_tokens, chunk_tokens - 1)
+    def __init__(
+        self, count_tokens: Callable[[str], int], *, chunk_tokens: int, overlap_tokens: int
+    ) -> None:
+        self._count_tokens = count_tokens
+        # The splitter could count by itself, but with a copy of the tokeniser: 280 MB for 250,000
+        # pieces.
+        self._splitter = TextSplitter.from_callback(
+            count_tokens, chunk_tokens, overlap=min(overlap_tokens, chunk_tokens - 1)
         )
 
     def chunks(self, text: str, pages: Sequence[PageStart] = ()) -> list[Chunk]:
@@ -79,8 +82,7 @@ class Chunker:
 
     def _is_short(self, text: str) -> bool:
         sample = text[: MERGE_BELOW_TOKENS * 16]
-        tokens = self._tokenizer.encode(sample, add_special_tokens=False)
-        return len(tokens.ids) < MERGE_BELOW_TOKENS
+        return self._count_tokens(sample) < MERGE_BELOW_TOKENS
 
 
 def _page(pages: Sequence[PageStart], start: int, end: int) -> int | None:

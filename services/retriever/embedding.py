@@ -1,6 +1,6 @@
 """Texts to unit vectors: the seam, and sentence-transformers behind it.
 
-Two worker threads share one set of weights, so that a question never waits for passages that are
+Two worker threads share one model, so that a question never waits for passages that are
 being indexed. Each takes whatever is queued when it becomes free, without waiting for more.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
+import threading
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
 
 from services.contracts.knowledge import EmbeddingRequest, EmbeddingResult
 from services.retriever.embedding_model import fingerprint_of
@@ -51,9 +50,8 @@ class Embedder(Protocol):
         """The vectors' length."""
         ...
 
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The model's tokeniser, without truncation or padding."""
+    def count_tokens(self, text: str) -> int:
+        """Count a text's tokens, at most as many as the model reads; safe in any thread."""
         ...
 
     async def question(self, text: str) -> Vector:
@@ -133,12 +131,19 @@ class SentenceEmbedder:
     """A sentence-transformers model from a folder."""
 
     def __init__(
-        self, name: str, folder: Path, model: Any, settings: Embedding, metrics: Metrics
+        self,
+        name: str,
+        folder: Path,
+        model: Any,
+        tokenizing: threading.Lock,
+        settings: Embedding,
+        metrics: Metrics,
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint_of(folder)
         self.dimensions = int(model.get_embedding_dimension())
-        self.tokenizer = _bare_tokenizer(model)
+        self._tokenizer = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
+        self._tokenizing = tokenizing
         self._metrics = metrics
         self._batch = settings.passage_batch
         prompts = model.prompts
@@ -151,10 +156,10 @@ class SentenceEmbedder:
         self._executors = [
             ThreadPoolExecutor(1, thread_name_prefix=lane) for lane in ("questions", "passages")
         ]
-        twin = _twin(model)
-        self._questions = _Lane(self._encoder(model), self._executors[0], settings.query_batch)
+        self._model = model
+        self._questions = _Lane(self._encode, self._executors[0], settings.query_batch)
         self._passages = _Lane(
-            self._encoder(twin), self._executors[1], settings.passage_batch * PASSES_PER_TURN
+            self._encode, self._executors[1], settings.passage_batch * PASSES_PER_TURN
         )
 
     async def question(self, text: str) -> Vector:
@@ -173,6 +178,12 @@ class SentenceEmbedder:
         """Embed many texts, behind any question that waits."""
         return await self._passages.embed(texts, kind)
 
+    def count_tokens(self, text: str) -> int:
+        """Count a text's tokens, at most as many as the model reads; safe in any thread."""
+        with self._tokenizing:
+            encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        return sum(encoded.attention_mask)
+
     async def keep_embedding(self) -> None:
         """Serve both queues until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -184,20 +195,17 @@ class SentenceEmbedder:
         for executor in self._executors:
             executor.shutdown(wait=True, cancel_futures=True)
 
-    def _encoder(self, model: Any) -> Encode:
-        def encode(texts: list[str], kind: Kind) -> list[Vector]:
-            self._metrics.embedding_batch_size.labels(kind).observe(len(texts))
-            with self._metrics.embedding_seconds.labels(kind).time():
-                vectors = model.encode(
-                    [text.replace("\0", " ") for text in texts],
-                    prompt=self._prompts[kind],
-                    batch_size=self._batch,
-                    show_progress_bar=False,
-                    convert_to_numpy=True,
-                )
-                return list(_unit(np.asarray(vectors, dtype=np.float32)))
-
-        return encode
+    def _encode(self, texts: list[str], kind: Kind) -> list[Vector]:
+        self._metrics.embedding_batch_size.labels(kind).observe(len(texts))
+        with self._metrics.embedding_seconds.labels(kind).time():
+            vectors = self._model.encode(
+                [text.replace("\0", " ") for text in texts],
+                prompt=self._prompts[kind],
+                batch_size=self._batch,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
+            return list(_unit(np.asarray(vectors, dtype=np.float32)))
 
 
 @contextlib.asynccontextmanager
@@ -205,8 +213,11 @@ async def open_sentence_embedder(
     name: str, folder: Path, settings: Embedding, metrics: Metrics
 ) -> AsyncIterator[SentenceEmbedder]:
     """Load a model and embed with it for as long as the context lasts."""
-    model = await asyncio.to_thread(_load, folder, settings)
-    embedder = await asyncio.to_thread(SentenceEmbedder, name, folder, model, settings, metrics)
+    tokenizing = threading.Lock()
+    model = await asyncio.to_thread(_load, folder, tokenizing, settings)
+    embedder = await asyncio.to_thread(
+        SentenceEmbedder, name, folder, model, tokenizing, settings, metrics
+    )
     async with asyncio.TaskGroup() as group:
         keeper = group.create_task(embedder.keep_embedding())
         try:
@@ -216,12 +227,19 @@ async def open_sentence_embedder(
             await asyncio.to_thread(embedder.close)
 
 
-def _load(folder: Path, settings: Embedding) -> Any:
+def _load(folder: Path, tokenizing: threading.Lock, settings: Embedding) -> Any:
     import torch
     from sentence_transformers import SentenceTransformer
 
+    class SharedTransformer(SentenceTransformer):
+        """Lets several threads embed: weights can be shared freely, a tokeniser cannot."""
+
+        def preprocess(self, *arguments: Any, **options: Any) -> Any:
+            with tokenizing:
+                return super().preprocess(*arguments, **options)
+
     torch.set_num_threads(settings.threads)
-    model = SentenceTransformer(
+    model = SharedTransformer(
         str(folder),
         device="cuda" if torch.cuda.is_available() else "cpu",
         trust_remote_code=settings.trust_remote_code,
@@ -238,27 +256,6 @@ def _computes_in_bfloat16() -> bool:
     cpu = Path("/proc/cpuinfo")
     flags = cpu.read_text() if cpu.is_file() else ""
     return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def _bare_tokenizer(model: Any) -> Tokenizer:
-    """Copy a model's tokeniser without the truncation and padding that the model adds.
-
-    Raises:
-        TypeError: the model has none that counts tokens fast enough for chunking.
-    """
-    tokenizer = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
-    if not isinstance(tokenizer, Tokenizer):
-        raise TypeError("the embedding model has no `tokenizer.json`; choose one that has")
-    bare = copy.deepcopy(tokenizer)
-    bare.no_truncation()
-    bare.no_padding()
-    return bare
-
-
-def _twin(model: Any) -> Any:
-    """Copy all of a model but its weights: two threads must not share one tokeniser."""
-    shared = [*model.parameters(), *model.buffers()]
-    return copy.deepcopy(model, memo={id(tensor): tensor for tensor in shared})
 
 
 def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -290,10 +287,10 @@ async def embed_texts(
             param="input",
         )
     vectors = await embedder.texts(request.input, request.kind)
-    encoded = await asyncio.to_thread(embedder.tokenizer.encode_batch, request.input)
+    counts = await asyncio.to_thread(lambda: [embedder.count_tokens(t) for t in request.input])
     return EmbeddingResult(
         model=embedder.name,
         dimensions=embedder.dimensions,
         data=[vector.tolist() for vector in vectors],
-        prompt_tokens=sum(len(each.ids) for each in encoded),
+        prompt_tokens=sum(counts),
     )

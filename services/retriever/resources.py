@@ -66,7 +66,7 @@ async def open_resources(
         )
         catalogue = catalogue_over(database, embedder.fingerprint)
         chunker = Chunker(
-            embedder.tokenizer,
+            embedder.count_tokens,
             chunk_tokens=settings.chunk_tokens,
             overlap_tokens=settings.chunk_overlap_tokens,
         )

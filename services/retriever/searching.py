@@ -31,8 +31,8 @@ from services.retriever.index.port import (
 from services.retriever.metrics import Metrics
 from services.retriever.settings import Search
 
-STALE_ROUNDS = 3
-"""How often a search is repeated without chunks that were replaced while it ran."""
+ROUNDS = 5
+"""How often a search is repeated when documents were replaced while it ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +113,19 @@ class Searcher:
         return AllOf(tuple(conditions))
 
     async def _live_passages(self, caller: Caller, query: IndexQuery) -> tuple[list[Passage], int]:
-        """Search, and again without stale chunks when those took a place that others could have."""
-        stale: set[int] = set()
-        for _ in range(STALE_ROUNDS):
-            hits = await self._index.search(_without(query, stale))
+        """Search; when chunks were found that nobody may see, search again without those.
+
+        They took the places of others. What is hidden is asked anew for each round: a write that
+        was under way may have become live, and what it replaced is then the one to leave out.
+        """
+        hidden: list[int] = []
+        for _ in range(ROUNDS):
+            hits = await self._index.search(_without(query, hidden))
             revisions = {hit.revision for hit in hits}
             live, corpus_revision = await self._documents.live(caller.tenant, revisions)
-            gone = revisions - live.keys()
-            if not gone or len(hits) < query.limit:
+            if revisions <= live.keys():
                 break
-            stale |= gone
+            hidden = await self._documents.hidden(caller.tenant)
         passages = [_passage(hit, live[hit.revision]) for hit in hits if hit.revision in live]
         return passages, corpus_revision
 

@@ -80,8 +80,10 @@ class Upkeep:
             wake.clear()
             with self._logged("sweep.postponed", None):
                 await self.sweep()
+            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), SWEEP_EVERY_SECONDS)
+                async with asyncio.timeout(SWEEP_EVERY_SECONDS):
+                    await wake.wait()
 
     async def sweep(self) -> None:
         """Remove the chunks of every leftover revision."""

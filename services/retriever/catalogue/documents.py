@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection as Names
 from typing import Any
 
-from sqlalchemy import delete, func, insert, literal, select
+from sqlalchemy import delete, func, insert, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.knowledge import Collection, Document, DocumentText
@@ -30,6 +30,9 @@ from services.retriever.catalogue.tables import (
     writes,
 )
 from services.retriever.errors import DocumentNotFound
+
+MOST_HIDDEN = 10_000
+"""The most revisions that one search leaves out by name."""
 
 
 class Documents:
@@ -148,6 +151,13 @@ class Documents:
             rows = (await connection.execute(query)).all() if revisions else []
             corpus_revision = await connection.scalar(counter)
         return {row.revision: live_of(row) for row in rows}, corpus_revision or 0
+
+    async def hidden(self, tenant: str) -> list[int]:
+        """List revisions that may have chunks in the index and that nobody may see now."""
+        under_way = select(writes.c.revision).where(writes.c.tenant == tenant)
+        query = union_all(under_way, select(leftovers.c.revision)).limit(MOST_HIDDEN)
+        async with self._database.read() as connection:
+            return list(await connection.scalars(query))
 
 
 def _described() -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.chassis.errors import Unavailable
 from services.contracts.knowledge import DocumentWrite
@@ -20,9 +21,16 @@ from services.retriever.catalogue.records import Place, Write
 from services.retriever.errors import IndexUnavailable
 from services.retriever.index.edge import EdgeIndex
 from services.retriever.indexing import draft_of
+from services.retriever.resources import open_resources
+from tests.fakes.hashing_embedder import HashingEmbedder
 from tests.service.retriever.points import point
 from tests.service.retriever.process import retriever_process
-from tests.service.retriever.retriever import Client, RetrieverUnderTest, retriever_on
+from tests.service.retriever.retriever import (
+    Client,
+    RetrieverUnderTest,
+    retriever_on,
+    settings_for,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -210,6 +218,17 @@ async def test_a_broken_index_is_put_aside_and_made_anew(tmp_path: Path) -> None
     assert len(list((tmp_path / "index").glob("*.broken-*"))) == 1
 
 
+async def test_a_stop_is_not_lost_when_work_arrives_with_it(tmp_path: Path) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        async with open_resources(
+            settings_for(tmp_path), CollectorRegistry(), embedder=HashingEmbedder()
+        ) as resources:
+            while resources.indexer.left_something.is_set():
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)
+            resources.indexer.left_something.set()
+
+
 async def test_points_that_nobody_knows_are_removed(tmp_path: Path) -> None:
     async with retriever_on(tmp_path) as former:
         await former.client.put("d", "apple")
@@ -226,15 +245,16 @@ def _widened(narrow: Any) -> Any:
     return replace(narrow, dense=[1.0] + [0.0] * 63)
 
 
+@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.long)])
 async def test_a_retriever_killed_during_ingestion_loses_and_doubles_nothing(
-    tmp_path: Path,
+    tmp_path: Path, rounds: int
 ) -> None:
-    """Kill the whole process twice while documents are written; nothing acknowledged is lost,
-    nothing is there twice, and no document is half there."""
+    """Kill the whole process again and again while documents are written: nothing acknowledged is
+    lost, nothing is there twice, and no document is half there."""
     acknowledged: set[str] = set()
     text = "\n\n".join(f"# Part {n}\n\n" + f"apple{n} " * 40 for n in range(10))
     async with aiohttp.ClientSession() as session:
-        for round_ in range(2):
+        for round_ in range(rounds):
             async with retriever_process(tmp_path, _free_port(), session) as (process, client):
                 writers = [
                     asyncio.create_task(_keep_writing(client, f"r{round_}w{n}", text, acknowledged))

@@ -11,15 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from services.chassis.telemetry import open_registry
 from services.retriever.embedding import SentenceEmbedder
 from services.retriever.metrics import open_metrics
 from services.retriever.settings import Embedding
-from tests.fakes.hashing_embedder import word_tokenizer
 
 pytestmark = pytest.mark.anyio
+
+
+def word_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
 
 
 @dataclass
@@ -31,7 +36,7 @@ class WordTokenizer:
 
 @dataclass
 class CountingModel:
-    """Behaves as a sentence-transformers model; every copy of it shares one notebook."""
+    """Behaves as a sentence-transformers model."""
 
     notebook: Notebook
     tokenizer: WordTokenizer = field(default_factory=WordTokenizer)
@@ -39,17 +44,8 @@ class CountingModel:
         default_factory=lambda: {"query": "query: ", "document": "", "passage": "passage: "}
     )
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> CountingModel:
-        return CountingModel(self.notebook)
-
     def get_embedding_dimension(self) -> int:
         return 2
-
-    def parameters(self) -> list[Any]:
-        return []
-
-    def buffers(self) -> list[Any]:
-        return []
 
     def encode(self, texts: list[str], *, prompt: str, **_: Any) -> Any:
         self.notebook.note(prompt, texts)
@@ -89,7 +85,7 @@ async def embedder(notebook: Notebook, tmp_path: Path) -> AsyncIterator[Sentence
     settings = Embedding(query_batch=4, passage_batch=2, query_cache=2)
     metrics = open_metrics(open_registry())
     model = CountingModel(notebook)
-    embedder = SentenceEmbedder("counting", tmp_path, model, settings, metrics)
+    embedder = SentenceEmbedder("counting", tmp_path, model, threading.Lock(), settings, metrics)
     serving = asyncio.create_task(embedder.keep_embedding())
     yield embedder
     serving.cancel()
@@ -196,3 +192,8 @@ async def test_nul_characters_do_not_reach_the_model(
 ) -> None:
     await embedder.question("a\0b")
     assert notebook.batches == [("query: ", ["a b"])]
+
+
+async def test_tokens_are_counted_without_what_the_model_adds(embedder: SentenceEmbedder) -> None:
+    assert embedder.count_tokens("one two, three") == 4
+    assert embedder.count_tokens("") == 0
