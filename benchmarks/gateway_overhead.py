@@ -2,7 +2,8 @@
 
 The gateway is a process of its own with everything on: keys, admission, metrics, the ledger, the
 log. Beside it stands a proxy on the same stack that does nothing. The ways take turns, so that a
-busy machine slows them all: trust the differences and the ratios.
+busy machine slows them all: trust the differences and the ratios. What is measured has one core;
+upstream and clients share another.
 
     python benchmarks/gateway_overhead.py [--rounds 5] [--seconds 2]
 """
@@ -32,6 +33,9 @@ HERE = Path(__file__).parent / "loopback"
 ADDED_MS_BAR = 0.6
 DELAY_P99_MS_BAR = 5.0
 CLIENTS = 64
+_CORES = sorted(os.sched_getaffinity(0))
+_MEASURED_CORE, _OTHERS_CORE = _CORES[0], _CORES[-1]
+"""What is measured has a core of its own; upstream and clients share the other."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -73,6 +77,7 @@ def main() -> None:
 
 
 async def _measure(rounds: int, seconds: float) -> None:
+    os.sched_setaffinity(0, {_OTHERS_CORE})
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         upstream, upstream_pid = stack.enter_context(_upstream())
@@ -130,12 +135,13 @@ def _cpu_seconds(pid: int) -> float:
 
 @contextlib.contextmanager
 def _running(
-    *command: str, environment: Mapping[str, str] | None = None, log: Path | None = None
+    *command: str, core: int, environment: Mapping[str, str] | None = None, log: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     output = log.open("wb") if log else None
     process = subprocess.Popen(
         [sys.executable, *command], env=environment, stdout=output, stderr=output
     )
+    os.sched_setaffinity(process.pid, {core})
     try:
         yield process
     finally:
@@ -146,7 +152,7 @@ def _running(
 @contextlib.contextmanager
 def _upstream() -> Iterator[tuple[int, int]]:
     port = free_port()
-    with _running(str(HERE / "upstream.py"), str(port)) as process:
+    with _running(str(HERE / "upstream.py"), str(port), core=_OTHERS_CORE) as process:
         wait_for_port(port, process)
         yield port, process.pid
 
@@ -154,7 +160,7 @@ def _upstream() -> Iterator[tuple[int, int]]:
 @contextlib.contextmanager
 def _bare(upstream: int) -> Iterator[tuple[int, int]]:
     port = free_port()
-    with _running(str(HERE / "bare.py"), str(port), str(upstream)) as process:
+    with _running(str(HERE / "bare.py"), str(port), str(upstream), core=_MEASURED_CORE) as process:
         wait_for_port(port, process)
         yield port, process.pid
 
@@ -176,7 +182,8 @@ async def _gateway(folder: Path, upstream: int) -> AsyncIterator[tuple[int, int,
         "INKSTONE_GATEWAY_ENGINE_API_KEY": "engine-key",
     }
     log = folder / "gateway.log"
-    with _running("-m", "services.gateway", environment=environment, log=log) as process:
+    command = ("-m", "services.gateway")
+    with _running(*command, core=_MEASURED_CORE, environment=environment, log=log) as process:
         wait_for_port(port, process)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             await _report(session, upstream, keys["agent"])

@@ -106,6 +106,7 @@ class EngineClient:
                     async with asyncio.timeout(self.deadlines.first_token):
                         reply = await opening.enter_async_context(self._sent(replica, call))
                         stream = EngineStream(replica, reply.content, self.deadlines.inter_token)
+                        opening.callback(stream.close)
                         await stream.begin()
                 return stream, opening.pop_all()
 

@@ -45,15 +45,20 @@ def broke_off() -> UpstreamFailed:
     return UpstreamFailed("The engine broke off its answer; try again.", code="engine_broke_off")
 
 
+def timed_out(seconds: float, task: str) -> UpstreamTimeout:
+    """Say what the engine did not do in time."""
+    return UpstreamTimeout(
+        f"The engine did not {task} within {seconds:g} s; try again.", code="engine_timeout"
+    )
+
+
 @contextlib.contextmanager
 def deadline(seconds: float, task: str) -> Iterator[None]:
     """Name what an engine did not do in time."""
     try:
         yield
     except TimeoutError as error:
-        raise UpstreamTimeout(
-            f"The engine did not {task} within {seconds:g} s; try again.", code="engine_timeout"
-        ) from error
+        raise timed_out(seconds, task) from error
 
 
 def decode(payload: bytes) -> dict[str, Any]:

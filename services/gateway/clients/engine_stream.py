@@ -25,6 +25,9 @@ class EngineStream:
     replica: Replica
     _content: aiohttp.StreamReader
     _inter_token: float
+    _waiting_since: float | None = None
+    """When the read that is under way began; an app that reads slowly is not the engine's fault."""
+    _timer: asyncio.TimerHandle | None = None
     _decoder: EventDecoder = field(default_factory=EventDecoder)
     _held: list[dict[str, Any]] = field(default_factory=list)
     _done: bool = False
@@ -39,15 +42,19 @@ class EngineStream:
         """
         while not self._done and not any(map(_is_real, self._held)):
             self._held += await self._read()
+        self._watch(self._inter_token)
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._timer:
+            self._timer.cancel()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> list[dict[str, Any]]:
         while not self._held and not self._done:
-            with engine_errors.deadline(self._inter_token, "send the next token"):
-                async with asyncio.timeout(self._inter_token):
-                    self._held = await self._read()
+            self._held = await self._read()
         if not self._held:
             raise StopAsyncIteration
         batch, self._held = self._held, []
@@ -66,10 +73,13 @@ class EngineStream:
         """Read what has arrived; nothing may follow the end mark."""
         if self._failure:
             raise self._failure
+        self._waiting_since = asyncio.get_running_loop().time()
         try:
             data = await self._content.readany()
         except aiohttp.ClientError as error:
             raise engine_errors.broke_off() from error
+        finally:
+            self._waiting_since = None
         if not data:
             raise engine_errors.broke_off()
         events: list[dict[str, Any]] = []
@@ -82,6 +92,20 @@ class EngineStream:
         except ServiceError as error:
             self._failure = error
         return events
+
+    def _watch(self, seconds: float) -> None:
+        """Look at the clock once in a while: a timer for each token would cost more than it."""
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        waited = 0.0
+        if self._waiting_since is not None:
+            waited = asyncio.get_running_loop().time() - self._waiting_since
+        if waited < self._inter_token:
+            self._watch(self._inter_token - waited)
+        else:
+            late = engine_errors.timed_out(self._inter_token, "send the next token")
+            self._content.set_exception(late)
 
 
 def _is_real(event: dict[str, Any]) -> bool:
