@@ -71,7 +71,7 @@ class Searcher:
         searching = time.perf_counter()
         query = IndexQuery(
             where=where,
-            corpus=filters.scopes_condition(caller.tenant, search.collections),
+            scopes=filters.scopes(caller.tenant, search.collections),
             dense=dense.tolist(),
             lexical=lexical.question_vector(search.query),
             by_meaning=search.mode != "lexical",
