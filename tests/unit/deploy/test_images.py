@@ -15,6 +15,7 @@ from tests.unit.deploy.conftest import ROOT
 
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 SERVICES = ["gateway", "retriever", "generator", "tuner"]
+SHARED = ["contracts", "domain", "chassis"]
 APART = {"torch", "vllm"}
 """Installed by the Dockerfile itself, or part of the engine's own image."""
 LOCAL_ONLY = {
