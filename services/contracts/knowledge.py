@@ -240,3 +240,11 @@ class EmbeddingResult(Wire):
     dimensions: int
     data: list[list[float]]
     prompt_tokens: int
+
+
+class EmbeddingModel(Wire):
+    """The model that searches use, as the retriever describes it."""
+
+    model: str
+    dimensions: int
+    fingerprint: str
