@@ -34,7 +34,7 @@ class StaticChunks(Wire):
 
 
 class ChunkingStrategy(Wire):
-    """How a file is cut. Only `auto` is done: chunks have the sizes that the retriever is set to."""
+    """How a file is cut. Only `auto` is done, with the sizes that the retriever is set to."""
 
     type: Literal["auto", "static"]
     static: StaticChunks | None = None

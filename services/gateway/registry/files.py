@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 
 from services.chassis.errors import Conflict, NotFound
 from services.contracts.files import FileObject, Purpose
@@ -187,7 +187,7 @@ def _seen(tenant: str, now: float) -> tuple[ColumnElement[bool], ...]:
     return (_files.c.tenant == tenant, _files.c.state == "kept", lasting)
 
 
-def _file_of(row: Row[Any]) -> FileObject:
+def _file_of(row: Any) -> FileObject:
     return FileObject(
         id=row.id,
         bytes=row.bytes,

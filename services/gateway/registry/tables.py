@@ -316,5 +316,7 @@ class _FileBatchColumns(TypedColumns):
     cancelled: Named[bool]
 
 
-file_batches = Table("file_batches", metadata, _FileBatchColumns, PrimaryKeyConstraint("tenant", "id"))
+file_batches = Table(
+    "file_batches", metadata, _FileBatchColumns, PrimaryKeyConstraint("tenant", "id")
+)
 """Which files were attached to a vector store together."""

@@ -111,18 +111,16 @@ async def listed(
     return [_file_of(row) for row in rows], more
 
 
-async def statuses(
-    registry: Registry, tenant: str, store: str, ids: Sequence[str]
-) -> Counter[str]:
+async def statuses(registry: Registry, tenant: str, store: str, ids: Sequence[str]) -> Counter[str]:
     """Count some of a vector store's files by status."""
     query = (
-        select(_files.c.status, func.count())
+        select(_files.c.status, func.count().label("files"))
         .where(_files.c.tenant == tenant, _files.c.store == store, _files.c.todo != "remove")
         .where(_files.c.file_id.in_(ids))
         .group_by(_files.c.status)
     )
     async with registry.database.read() as connection:
-        return Counter({status: n for status, n in await connection.execute(query)})
+        return Counter({row.status: row.files for row in await connection.execute(query)})
 
 
 async def wish(
@@ -143,6 +141,12 @@ async def wish(
         .returning(_files.c.file_id)
     )
     return list(await change.connection.scalars(statement))
+
+
+async def unfinished(change: Change, store: str, ids: Collection[str]) -> list[str]:
+    """Name those of a vector store's files that are still to be indexed."""
+    query = _ids(change, store).where(_files.c.file_id.in_(ids), _files.c.todo == "index")
+    return list(await change.connection.scalars(query))
 
 
 async def remove_everywhere(change: Change, file_id: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
@@ -47,7 +47,7 @@ class StoreLabel:
 class Holdings:
     """The files of a vector store."""
 
-    counts: FileCounts = FileCounts()
+    counts: FileCounts = field(default_factory=FileCounts)
     bytes: int = 0
     """Of the files that are indexed."""
 
@@ -104,14 +104,10 @@ async def begin_removal(change: Change, store: str) -> bool:
     busy = bool((await connection.execute(held)).all())
     batches = tables.file_batches
     await connection.execute(
-        delete(batches).where(
-            batches.c.tenant == change.actor.tenant, batches.c.store == store
-        )
+        delete(batches).where(batches.c.tenant == change.actor.tenant, batches.c.store == store)
     )
     await connection.execute(
-        update(_stores)
-        .where(*_at(change.actor.tenant, store))
-        .values(removed_at=change.second)
+        update(_stores).where(*_at(change.actor.tenant, store)).values(removed_at=change.second)
     )
     await change.record("vector_store.deleted", None, store)
     return busy
