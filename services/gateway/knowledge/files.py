@@ -19,6 +19,9 @@ from services.gateway.registry.changes import Actor, Registry
 from services.gateway.registry.file_claims import INDEXER
 from services.gateway.registry.snapshot import Caller
 
+AT_ONCE_SECONDS = 1.0
+"""How long a caller who removes a file waits for its document to go."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -99,13 +102,17 @@ class FileDesk:
 
 
 async def forget_document(retriever: Retriever, caller: Caller, store: str, file_id: str) -> None:
-    """Remove a file's document at once where that is possible; the indexer does it in any case."""
+    """Remove a file's document at once where that is possible; the indexer does it in any case.
+
+    The retriever lets no one delete a document while it is written.
+    """
     try:
-        await retriever.delete_document(caller, store, file_id)
+        async with asyncio.timeout(AT_ONCE_SECONDS):
+            await retriever.delete_document(caller, store, file_id)
     except NotFound:
         return
-    except ServiceError as error:
-        _log.warning("document.removed_later", store=store, code=error.code)
+    except (ServiceError, TimeoutError):
+        _log.info("document.removed_later", store=store, file=file_id)
 
 
 def _size_of(source: BinaryIO) -> int:

@@ -65,8 +65,8 @@ async def submitted(request: Request) -> AsyncIterator[tuple[str, UploadFile, Fi
 
 
 def _name_of(file: UploadFile) -> str:
-    """Drop the folders that some clients send."""
-    name = (file.filename or "").replace("\\", "/").rpartition("/")[2]
+    """Drop the folders that some clients send, and read the quotes that forms escape."""
+    name = (file.filename or "").replace("\\", "/").rpartition("/")[2].replace("%22", '"')
     try:
         return _NAME.validate_python(name)
     except ValidationError as error:

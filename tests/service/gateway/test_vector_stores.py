@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import openai
 import pytest
 from openai import AsyncOpenAI
 from openai.types import VectorStore, VectorStoreSearchResponse
 from openai.types.vector_stores import FileContentResponse, VectorStoreFile, VectorStoreFileBatch
-from pydantic import BaseModel
 
-from tests.service.gateway.knowledge_stack import KnowledgeStack, knowledge_stack
+from services.retriever.errors import IndexUnavailable
+from tests.service.gateway.gateway import segment
+from tests.service.gateway.knowledge_stack import KnowledgeStack, knowledge_stack, refusal, strict
 
 pytestmark = pytest.mark.anyio
 
 REFUNDS = ("환불 규정.md", "# 환불 규정\n\n환불은 구매 후 14일 안에 신청합니다.".encode())
 WARRANTY = ("warranty.txt", b"The warranty lasts two years from the day of purchase.")
-
-_Shape = TypeVar("_Shape", bound=BaseModel)
 
 
 @pytest.fixture
@@ -32,18 +30,6 @@ async def stack(tmp_path: Path, database_url: str | None) -> AsyncIterator[Knowl
 @pytest.fixture
 async def client(stack: KnowledgeStack) -> AsyncOpenAI:
     return await stack.client()
-
-
-def strict(shape: type[_Shape], reply: BaseModel) -> _Shape:
-    """Validate a reply as the client's own type says, without the leniency that it reads with."""
-    assert isinstance(reply, shape)
-    return shape.model_validate(reply.model_dump(mode="python", warnings="error"), strict=True)
-
-
-async def refusal(call: Any) -> tuple[int, str]:
-    with pytest.raises(openai.APIStatusError) as caught:
-        await call
-    return caught.value.status_code, str(caught.value.code)
 
 
 async def found(client: AsyncOpenAI, store: str, query: Any, **options: Any) -> list[str]:
@@ -177,23 +163,146 @@ async def test_a_cancelled_batch_leaves_nothing_to_find(
     assert cancelled.file_counts.cancelled == 4
     stack.embedder.passages_may_go.set()
     last = await client.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=WARRANTY)
-    await settled(stack)
+    await stack.settled()
     assert last.status == "completed"
     assert await found(client, store.id, "apple") == [WARRANTY[0]]
 
 
-async def settled(stack: KnowledgeStack) -> None:
-    """Wait until no indexer has anything left to do."""
-    from sqlalchemy import func, select
+async def test_one_unknown_file_keeps_a_whole_batch_and_a_new_store_out(
+    client: AsyncOpenAI,
+) -> None:
+    store = await client.vector_stores.create(name="s")
+    file = await client.files.create(file=REFUNDS, purpose="assistants")
+    ids = [file.id, "file-unknown"]
+    batch = client.vector_stores.file_batches.create(store.id, file_ids=ids)
+    assert await refusal(batch) == (404, "file_not_found")
+    assert (await client.vector_stores.files.list(store.id)).data == []
+    assert await refusal(client.vector_stores.create(file_ids=ids)) == (404, "file_not_found")
+    assert [kept.id for kept in (await client.vector_stores.list()).data] == [store.id]
 
-    from services.gateway.registry import tables
-    from tests.fakes.agent import eventually
 
-    table = tables.vector_store_files
+async def test_a_file_that_is_taken_out_is_found_no_more_and_may_come_back(
+    stack: KnowledgeStack, client: AsyncOpenAI
+) -> None:
+    file = await client.files.create(file=REFUNDS, purpose="assistants")
+    store = await client.vector_stores.create(name="s", file_ids=[file.id])
+    await client.vector_stores.files.poll(file.id, vector_store_id=store.id)
+    assert await found(client, store.id, "환불") == [REFUNDS[0]]
+    gone = await client.vector_stores.files.delete(file.id, vector_store_id=store.id)
+    assert (gone.id, gone.deleted, gone.object) == (file.id, True, "vector_store.file.deleted")
+    assert await found(client, store.id, "환불") == []
+    absent = client.vector_stores.files.retrieve(file.id, vector_store_id=store.id)
+    assert await refusal(absent) == (404, "vector_store_file_not_found")
+    back = await client.vector_stores.files.create_and_poll(file.id, vector_store_id=store.id)
+    await stack.settled()
+    assert back.status == "completed"
+    assert await found(client, store.id, "환불") == [REFUNDS[0]]
 
-    async def nothing() -> bool:
-        async with stack.gateway.resources.registry.database.read() as connection:
-            left = select(func.count()).where(table.c.todo != "none")
-            return (await connection.scalar(left)) == 0
 
-    await eventually(nothing, seconds=20)
+async def test_a_file_that_is_taken_out_while_it_is_indexed_stays_out(
+    stack: KnowledgeStack, client: AsyncOpenAI
+) -> None:
+    store = await client.vector_stores.create(name="s")
+    stack.embedder.passages_may_go.clear()
+    file = await client.files.create(file=REFUNDS, purpose="assistants")
+    await client.vector_stores.files.create(file_id=file.id, vector_store_id=store.id)
+    await stack.writing()
+    await client.vector_stores.files.delete(file.id, vector_store_id=store.id)
+    stack.embedder.passages_may_go.set()
+    await stack.settled()
+    assert await found(client, store.id, "환불") == []
+    assert (await client.vector_stores.files.list(store.id)).data == []
+
+
+async def test_a_store_that_is_deleted_while_a_file_is_indexed_leaves_no_collection(
+    stack: KnowledgeStack, client: AsyncOpenAI
+) -> None:
+    store = await client.vector_stores.create(name="s")
+    stack.embedder.passages_may_go.clear()
+    file = await client.files.create(file=REFUNDS, purpose="assistants")
+    await client.vector_stores.files.create(file_id=file.id, vector_store_id=store.id)
+    await stack.writing()
+    gone = await client.vector_stores.delete(store.id)
+    assert (gone.deleted, gone.object) == (True, "vector_store.deleted")
+    assert await refusal(client.vector_stores.retrieve(store.id)) == (404, "vector_store_not_found")
+    stack.embedder.passages_may_go.set()
+    await stack.settled()
+    assert (await client.vector_stores.list()).data == []
+    assert (await stack.gateway.admin.get("/v1/collections")).body["data"] == []
+    assert (await client.files.retrieve(file.id)).id == file.id
+
+
+async def test_a_deleted_file_leaves_every_vector_store(
+    stack: KnowledgeStack, client: AsyncOpenAI
+) -> None:
+    file = await client.files.create(file=REFUNDS, purpose="assistants")
+    stores = [await client.vector_stores.create(file_ids=[file.id]) for _ in range(2)]
+    await stack.settled()
+    assert (await client.files.delete(file.id)).deleted
+    for store in stores:
+        assert await found(client, store.id, "환불") == []
+    await stack.settled()
+    assert (await client.vector_stores.files.list(stores[0].id)).data == []
+
+
+async def test_a_collection_is_a_vector_store_and_a_vector_store_a_collection(
+    stack: KnowledgeStack, client: AsyncOpenAI
+) -> None:
+    admin = stack.gateway.admin
+    await admin.put(
+        f"/v1/collections/handbook/documents/{segment('환불')}", json={"text": "환불은 14일 안에."}
+    )
+    (store,) = (await client.vector_stores.list()).data
+    assert (strict(VectorStore, store).id, store.name) == ("handbook", "handbook")
+    (hit,) = (await client.vector_stores.search("handbook", query="환불")).data
+    assert hit.file_id == "환불"
+    renamed = await client.vector_stores.update("handbook", name="사내 규정", metadata={"k": "v"})
+    assert (renamed.name, renamed.metadata) == ("사내 규정", {"k": "v"})
+    done = await client.vector_stores.files.upload_and_poll(
+        vector_store_id="handbook", file=WARRANTY
+    )
+    search = {"query": "warranty purchase", "top_k": 1}
+    passages = await stack.gateway.application.post("/v1/collections/handbook/search", json=search)
+    assert passages.body["data"][0]["document_id"] == done.id
+    assert (await admin.delete("/v1/collections/handbook")).status == 200
+    assert (await client.vector_stores.list()).data == []
+    await admin.put("/v1/collections/handbook/documents/neu", json={"text": "anew"})
+    anew = await client.vector_stores.retrieve("handbook")
+    assert (anew.name, anew.file_counts.total) == ("handbook", 0)
+
+
+async def test_stores_are_listed_page_by_page_in_either_direction(client: AsyncOpenAI) -> None:
+    made = [(await client.vector_stores.create(name=str(n))).id for n in range(5)]
+    for order in ("asc", "desc"):
+        listed = client.vector_stores.list(limit=2, order=order)
+        assert sorted([store.id async for store in listed]) == sorted(made)
+    whole = (await client.vector_stores.list(order="asc")).data
+    reverse = (await client.vector_stores.list(order="desc")).data
+    assert [store.id for store in whole] == [store.id for store in reversed(reverse)]
+
+
+async def test_a_file_waits_while_the_retriever_takes_none(
+    stack: KnowledgeStack, client: AsyncOpenAI
+) -> None:
+    store = await client.vector_stores.create(name="s")
+    stack.embedder.failure = IndexUnavailable("not now")
+    file = await client.files.create(file=REFUNDS, purpose="assistants")
+    await client.vector_stores.files.create(file_id=file.id, vector_store_id=store.id)
+    await stack.postponed(times=7)
+    held = await client.vector_stores.files.retrieve(file.id, vector_store_id=store.id)
+    assert held.status == "in_progress"
+    stack.embedder.failure = None
+    done = await client.vector_stores.files.poll(file.id, vector_store_id=store.id)
+    assert done.status == "completed"
+
+
+async def test_a_file_that_fails_again_and_again_is_given_up(
+    stack: KnowledgeStack, client: AsyncOpenAI
+) -> None:
+    store = await client.vector_stores.create(name="s")
+    stack.embedder.failure = RuntimeError("a defect")
+    done = await client.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=REFUNDS)
+    assert done.status == "failed"
+    assert done.last_error is not None
+    assert done.last_error.code == "server_error"
+    assert "defect" not in done.last_error.message
