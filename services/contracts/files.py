@@ -13,7 +13,8 @@ Purpose = Literal["assistants", "batch", "fine-tune", "user_data", "vision"]
 FileName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f/\\]+$")]
 """A file's own name in any script, without folders and control characters."""
 
-FileId = Annotated[str, Field(min_length=1, max_length=64)]
+FileId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""What names a file: letters, digits, `-` and `_`."""
 
 
 class FileWrite(Wire):

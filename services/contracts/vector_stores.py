@@ -14,13 +14,16 @@ MAX_BATCH_FILES = 2000
 """Files in one batch, as in OpenAI's API."""
 
 Key = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
-ShortText = Annotated[str, Field(max_length=512)]
+ShortText = Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]
+StoreName = Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+WholeNumber = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""What every JSON reader keeps exactly."""
 
 Metadata = Annotated[dict[Key, ShortText], Field(max_length=16)]
 """Up to 16 keys of at most 64 characters with texts of at most 512."""
 
-Attributes = Annotated[dict[Key, ShortText | bool | int | Number], Field(max_length=16)]
+Attributes = Annotated[dict[Key, ShortText | bool | WholeNumber | Number], Field(max_length=16)]
 """What filters compare: up to 16 keys of at most 64 characters."""
 
 FileStatus = Literal["in_progress", "completed", "cancelled", "failed"]
@@ -43,8 +46,8 @@ class ChunkingStrategy(Wire):
 class VectorStoreCreate(Wire):
     """The body of `POST /v1/vector_stores`."""
 
-    name: Annotated[str | None, Field(max_length=256)] = None
-    description: Annotated[str | None, Field(max_length=512)] = None
+    name: StoreName | None = None
+    description: ShortText | None = None
     file_ids: Annotated[list[FileId], Field(max_length=MAX_BATCH_FILES)] = Field(
         default_factory=list
     )
@@ -57,7 +60,7 @@ class VectorStoreCreate(Wire):
 class VectorStoreUpdate(Wire):
     """The body of `POST /v1/vector_stores/{id}`; what is left out stays."""
 
-    name: Annotated[str | None, Field(max_length=256)] = None
+    name: StoreName | None = None
     metadata: Metadata | None = None
     expires_after: dict[str, Any] | None = None
 

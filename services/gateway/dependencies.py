@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from services.chassis.credentials import bearer_token
 from services.chassis.errors import InvalidRequest
 from services.contracts.audit import REASON_HEADER
+from services.contracts.files import FileId
 from services.contracts.keys import Scope
 from services.contracts.knowledge import GROUPS_HEADER
 from services.gateway.identity import identify, require_scope, with_asserted_groups
@@ -153,8 +154,8 @@ class Cursor:
 
 async def _cursor(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(max_length=64)] = None,
-    before: Annotated[str | None, Query(max_length=64)] = None,
+    after: Annotated[FileId | None, Query()] = None,
+    before: str | None = None,
     order: Order = "desc",
 ) -> Cursor:
     if before is not None:

@@ -45,12 +45,6 @@ _LATER = frozenset({"ingestion_full", "index_unavailable"})
 _OURS = frozenset({"file_timeout", "embedding_mismatch", "collection_not_found"})
 
 
-class IndexingBusy(Unavailable):
-    """The retriever takes no file now; the file waits."""
-
-    code = "indexing_busy"
-
-
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long, and how often, a file is tried."""
@@ -184,7 +178,7 @@ def _verdict_on(outcome: FileOutcome) -> Verdict:
     if outcome.outcome != "failed":
         return Verdict("completed")
     if outcome.code in _LATER:
-        raise IndexingBusy(outcome.message or "The retriever is busy.")
+        raise Unavailable(outcome.message or "The retriever is busy.", code=outcome.code)
     code = "invalid_file"
     if outcome.code in _UNSUPPORTED:
         code = "unsupported_file"

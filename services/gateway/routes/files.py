@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
-from services.contracts.files import FileObject, FilePage
+from services.contracts.files import FileId, FileObject, FilePage, Purpose
 from services.contracts.knowledge import Deleted
 from services.gateway.dependencies import Filer, ResourcesDep
 from services.gateway.knowledge.submission import OPENAPI_BODY, submitted
@@ -17,6 +17,8 @@ from services.gateway.registry.files import Order
 from services.gateway.registry.paging import Page
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
+
+FilePath = Annotated[FileId, Path()]
 
 MAX_PAGE = 10_000
 """Files that one page lists, as in OpenAI's API."""
@@ -34,9 +36,9 @@ async def list_files(
     resources: ResourcesDep,
     caller: Filer,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = MAX_PAGE,
-    after: Annotated[str | None, Query(max_length=64)] = None,
+    after: Annotated[FileId | None, Query()] = None,
     order: Order = "desc",
-    purpose: Annotated[str | None, Query(max_length=64)] = None,
+    purpose: Purpose | None = None,
 ) -> FilePage:
     """List the tenant's files, newest first unless `order` says otherwise."""
     data, has_more = await files.listed(
@@ -51,14 +53,14 @@ async def list_files(
 
 
 @router.get("/{file_id}")
-async def get_file(resources: ResourcesDep, caller: Filer, file_id: str) -> FileObject:
+async def get_file(resources: ResourcesDep, caller: Filer, file_id: FilePath) -> FileObject:
     """Describe a file."""
     return await files.one(resources.registry, caller.tenant, file_id)
 
 
 @router.get("/{file_id}/content")
 async def get_file_content(
-    resources: ResourcesDep, caller: Filer, file_id: str
+    resources: ResourcesDep, caller: Filer, file_id: FilePath
 ) -> StreamingResponse:
     """Hand out a file's bytes, exactly as they were sent."""
     file, content = await resources.knowledge.files.content(caller, file_id)
@@ -70,7 +72,7 @@ async def get_file_content(
 
 
 @router.delete("/{file_id}")
-async def delete_file(resources: ResourcesDep, caller: Filer, file_id: str) -> Deleted:
+async def delete_file(resources: ResourcesDep, caller: Filer, file_id: FilePath) -> Deleted:
     """Delete a file and take it out of every vector store."""
     await resources.knowledge.files.delete(caller, file_id)
     resources.knowledge.indexer.wake()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
+from services.contracts.files import FileId
 from services.contracts.knowledge import CollectionName, Deleted
 from services.contracts.vector_stores import (
     AttributesWrite,
@@ -26,6 +27,7 @@ POLL_AFTER = {"openai-poll-after-ms": "250"}
 """When the official client looks again, where it waits for an end."""
 
 StorePath = Annotated[CollectionName, Path()]
+FilePath = Annotated[FileId, Path()]
 StatusQuery = Annotated[FileStatus | None, Query(alias="filter")]
 
 
@@ -57,7 +59,7 @@ async def get_attached_file(
     resources: ResourcesDep,
     caller: Reader,
     vector_store_id: StorePath,
-    file_id: str,
+    file_id: FilePath,
     response: Response,
 ) -> VectorStoreFile:
     """Describe a file of a vector store, and whether it is indexed."""
@@ -70,7 +72,7 @@ async def update_attached_file(
     resources: ResourcesDep,
     caller: Writer,
     vector_store_id: StorePath,
-    file_id: str,
+    file_id: FilePath,
     body: AttributesWrite,
 ) -> VectorStoreFile:
     """Give a file other attributes; it is indexed anew and stays searchable meanwhile."""
@@ -81,7 +83,7 @@ async def update_attached_file(
 
 @router.delete("/files/{file_id}")
 async def detach_file(
-    resources: ResourcesDep, caller: Writer, vector_store_id: StorePath, file_id: str
+    resources: ResourcesDep, caller: Writer, vector_store_id: StorePath, file_id: FilePath
 ) -> Deleted:
     """Take a file out of a vector store; the file under `/v1/files` stays."""
     await resources.knowledge.attachments.remove(caller, vector_store_id, file_id)
@@ -90,7 +92,7 @@ async def detach_file(
 
 @router.get("/files/{file_id}/content")
 async def get_attached_content(
-    resources: ResourcesDep, caller: Reader, vector_store_id: StorePath, file_id: str
+    resources: ResourcesDep, caller: Reader, vector_store_id: StorePath, file_id: FilePath
 ) -> FileContent:
     """Read the text that was made of a file."""
     return await resources.knowledge.attachments.content(caller, vector_store_id, file_id)
@@ -109,7 +111,7 @@ async def get_batch(
     resources: ResourcesDep,
     caller: Reader,
     vector_store_id: StorePath,
-    batch_id: str,
+    batch_id: FilePath,
     response: Response,
 ) -> FileBatch:
     """Describe how far a batch is."""
@@ -119,7 +121,7 @@ async def get_batch(
 
 @router.post("/file_batches/{batch_id}/cancel")
 async def cancel_batch(
-    resources: ResourcesDep, caller: Writer, vector_store_id: StorePath, batch_id: str
+    resources: ResourcesDep, caller: Writer, vector_store_id: StorePath, batch_id: FilePath
 ) -> FileBatch:
     """Give up the files of a batch that are not indexed yet."""
     return await resources.knowledge.attachments.cancel(caller, vector_store_id, batch_id)
@@ -130,7 +132,7 @@ async def list_batch_files(
     resources: ResourcesDep,
     caller: Reader,
     vector_store_id: StorePath,
-    batch_id: str,
+    batch_id: FilePath,
     cursor: CursorDep,
     status: StatusQuery = None,
 ) -> VectorStoreFilePage:

@@ -51,6 +51,10 @@ BAD: list[tuple[str, Any, str]] = [
     ("", {"metadata": {"k" * 65: "x"}}, "invalid_request"),
     ("", {"name": "x" * 257}, "invalid_request"),
     ("", {"file_ids": ["file-x"] * 2001}, "invalid_request"),
+    ("", {"name": "a\0b"}, "invalid_request"),
+    ("", {"name": "half a character: \ud83d"}, "invalid_request"),
+    ("", {"metadata": {"k": "\ud83d"}}, "invalid_request"),
+    ("", {"file_ids": ["../x"]}, "invalid_request"),
     ("", {"surprise": 1}, "invalid_request"),
     ("", [], "invalid_request"),
     ("/{store}", {"expires_after": {"anchor": "x", "days": 1}}, "expires_after_unsupported"),
@@ -65,6 +69,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("/{store}/files", {"file_id": "file-x", "attributes": {"k": None}}, "invalid_request"),
     ("/{store}/files", {"file_id": "file-x", "attributes": {"": 1}}, "invalid_request"),
     ("/{store}/files", {"file_id": "file-x", "attributes": {"k": "x" * 513}}, "invalid_request"),
+    ("/{store}/files", {"file_id": "file-x", "attributes": {"k": 1e999}}, "invalid_request"),
     ("/{store}/file_batches", {}, "invalid_request"),
     ("/{store}/file_batches", {"file_ids": []}, "invalid_request"),
     (
@@ -75,6 +80,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("/{store}/search", {}, "invalid_request"),
     ("/{store}/search", {"query": ""}, "invalid_request"),
     ("/{store}/search", {"query": []}, "invalid_request"),
+    ("/{store}/search", {"query": "\ud83d"}, "invalid_request"),
     ("/{store}/search", {"query": "x" * 8193}, "invalid_request"),
     ("/{store}/search", {"query": ["x"] * 9}, "invalid_request"),
     ("/{store}/search", {"query": "x", "max_num_results": 51}, "invalid_request"),
@@ -113,6 +119,31 @@ async def test_a_list_that_cannot_be_is_a_400(
     for path in (PATH, f"{PATH}/{store}/files"):
         assert (await stack.gateway.admin.get(f"{path}?{query}")).status == 400, path
     assert (await stack.gateway.admin.get(f"{PATH}/{store}/files?filter=odd")).status == 400
+
+
+async def test_a_name_that_is_none_is_a_400(stack: KnowledgeStack, store: str) -> None:
+    for path in (
+        "/v1/files/a%00b",
+        "/v1/files/a%2Fb",
+        "/v1/files?after=%00",
+        f"{PATH}/{store}/files/%00",
+        f"{PATH}/{store}/file_batches/a%20b",
+        f"{PATH}?after=%00",
+        f"{PATH}/VS-1",
+        f"{PATH}/a%00b",
+    ):
+        assert (await stack.gateway.admin.get(path)).status in (400, 404), path
+
+
+async def test_numbers_of_any_size_are_taken_or_refused(stack: KnowledgeStack, store: str) -> None:
+    for number in (10**30, -(10**30), 1e308, 2**63, 2**53):
+        test = {"query": "x", "filters": {**EQ, "value": number}}
+        reply = await stack.gateway.admin.post(f"{PATH}/{store}/search", json=test)
+        assert reply.status in (200, 400), (number, reply.body)
+    made = await stack.gateway.admin.post(
+        f"{PATH}/{store}/files", json={"file_id": "file-x", "attributes": {"k": 10**30}}
+    )
+    assert (made.status, made.code) == (404, "file_not_found")
 
 
 async def test_unknown_names_are_404s(client: AsyncOpenAI, store: str) -> None:
