@@ -132,8 +132,8 @@ class Indexer:
         hopeless = error.status < 500 or claim.attempts >= self.patience.attempts
         if claim.todo == "index" and hopeless and not away:
             theirs = isinstance(error, (InvalidRequest, PayloadTooLarge, Unprocessable))
-            code = "invalid_file" if theirs else "server_error"
-            await file_claims.settle(self.registry, claim, Verdict("failed", code, error.message))
+            blame = "invalid_file" if theirs else "server_error"
+            await file_claims.settle(self.registry, claim, Verdict("failed", blame, error.message))
             self.outcomes.labels("failed").inc()
             return
         await file_claims.postpone(
@@ -179,9 +179,9 @@ def _verdict_on(outcome: FileOutcome) -> Verdict:
         return Verdict("completed")
     if outcome.code in _LATER:
         raise Unavailable(outcome.message or "The retriever is busy.", code=outcome.code)
-    code = "invalid_file"
+    blame = "invalid_file"
     if outcome.code in _UNSUPPORTED:
-        code = "unsupported_file"
+        blame = "unsupported_file"
     elif outcome.code in _OURS:
-        code = "server_error"
-    return Verdict("failed", code, f"{outcome.message} ({outcome.code})")
+        blame = "server_error"
+    return Verdict("failed", blame, f"{outcome.message} ({outcome.code})")
