@@ -6,9 +6,10 @@ import asyncio
 import errno
 import hashlib
 import shutil
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import fsspec
@@ -46,6 +47,23 @@ class ArtifactStore:
             NotFound: when the store holds nothing under the key.
         """
         await asyncio.to_thread(self._fetch_folder, key, folder)
+
+    async def put_file(self, key: str, source: BinaryIO) -> None:
+        """Store what is left of an open file under a key that nobody reads yet."""
+        await asyncio.to_thread(self._put_file, key, source)
+
+    async def blocks(self, key: str) -> AsyncIterator[bytes]:
+        """Read a stored file piece by piece.
+
+        Raises:
+            NotFound: when the store holds no such file.
+        """
+        file = await asyncio.to_thread(self._open_file, key)
+        try:
+            while block := await asyncio.to_thread(file.read, _BLOCK):
+                yield block
+        finally:
+            await asyncio.to_thread(file.close)
 
     async def delete_folder(self, key: str) -> None:
         """Remove a stored folder; a missing one is no error."""
@@ -85,6 +103,20 @@ class ArtifactStore:
         finally:
             if filesystem.exists(staging):
                 filesystem.rm(staging, recursive=True)
+
+    def _put_file(self, key: str, source: BinaryIO) -> None:
+        filesystem, root = self._open()
+        path = self._path(root, key)
+        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        with filesystem.open(path, "wb") as target:
+            shutil.copyfileobj(source, target, _BLOCK)
+
+    def _open_file(self, key: str) -> Any:
+        filesystem, root = self._open()
+        try:
+            return filesystem.open(self._path(root, key), "rb")
+        except FileNotFoundError as error:
+            raise NotFound(f"The artifact store holds nothing under {key!r}.") from error
 
     def _fetch_folder(self, key: str, folder: Path) -> None:
         filesystem, root = self._open()

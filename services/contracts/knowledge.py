@@ -24,8 +24,8 @@ DocumentId = Annotated[
 `.` and `..` are refused: in a URL they would name another resource.
 """
 
-Scalar = str | int | float | bool
-"""A value that metadata may hold and a filter may compare."""
+Scalar = str | Annotated[int, Field(ge=-(2**63), lt=2**63)] | float | bool
+"""A value that metadata may hold and a filter may compare; a number beyond 64 bits is a float."""
 
 TENANT_HEADER = "X-Inkstone-Tenant"
 """The caller's tenant, set by the gateway from the key and by nobody else."""
@@ -245,3 +245,11 @@ class EmbeddingResult(Wire):
     dimensions: int
     data: list[list[float]]
     prompt_tokens: int
+
+
+class EmbeddingModel(Wire):
+    """The model that searches use, as the retriever describes it."""
+
+    model: str
+    dimensions: int
+    fingerprint: str

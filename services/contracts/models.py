@@ -13,9 +13,9 @@ class Model(Wire):
     id: str
     object: Literal["model"] = "model"
     created: int
-    """When it last changed, in seconds since the epoch; 0 for a base."""
+    """When it last changed, in seconds since the epoch; 0 for a base or an embedding model."""
     owned_by: str = "inkstone"
-    kind: Literal["assistant", "adapter", "base"]
+    kind: Literal["assistant", "adapter", "base", "embedding"]
     release: str | None = None
     """The release that an assistant serves now."""
     adapter: str | None = None

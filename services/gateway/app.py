@@ -18,16 +18,24 @@ from services.gateway.routes import (
     admin_keys,
     admin_replicas,
     chat,
+    embeddings,
+    files,
     internal,
     knowledge,
     models,
     training_jobs,
+    vector_store_files,
+    vector_stores,
 )
 from services.gateway.settings import Settings
 
 _ROOMS = (
     chat,
     models,
+    embeddings,
+    files,
+    vector_stores,
+    vector_store_files,
     knowledge,
     admin_adapters,
     admin_assistants,
@@ -61,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings.listening,
         body_limits={
             "/v1/collections/*/files": settings.max_upload_bytes,
+            "/v1/files": settings.files.max_bytes + _MULTIPART_OVERHEAD_BYTES,
             "/admin/adapters": settings.max_adapter_bytes + _MULTIPART_OVERHEAD_BYTES,
             "/admin/training-jobs": settings.max_training_bytes + _MULTIPART_OVERHEAD_BYTES,
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -11,11 +12,13 @@ from starlette.requests import HTTPConnection
 from services.chassis.credentials import bearer_token
 from services.chassis.errors import InvalidRequest
 from services.contracts.audit import REASON_HEADER
+from services.contracts.files import FileId
 from services.contracts.keys import Scope
 from services.contracts.knowledge import GROUPS_HEADER
 from services.gateway.identity import identify, require_scope, with_asserted_groups
 from services.gateway.registry.assistants import Expected
 from services.gateway.registry.changes import Actor
+from services.gateway.registry.files import Order
 from services.gateway.registry.idempotency import Attempt
 from services.gateway.registry.paging import Page
 from services.gateway.registry.snapshot import Caller
@@ -70,6 +73,10 @@ async def _writer(request: Request) -> Caller:
     return require_scope(caller_of(request), Scope.KNOWLEDGE)
 
 
+async def _filer(request: Request) -> Caller:
+    return require_scope(caller_of(request), Scope.KNOWLEDGE, Scope.OPERATOR)
+
+
 ResourcesDep = Annotated[Resources, Depends(_resources)]
 """Everything that the process owns."""
 
@@ -87,6 +94,9 @@ Reader = Annotated[Caller, Depends(_reader)]
 
 Writer = Annotated[Caller, Depends(_writer)]
 """A caller who may change documents."""
+
+Filer = Annotated[Caller, Depends(_filer)]
+"""A caller who may keep files: for knowledge, or for training."""
 
 
 async def _actor(request: Request, operator: Operator) -> Actor:
@@ -134,6 +144,29 @@ async def _page(
     return Page(limit, after)
 
 
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A page of a list in OpenAI's manner, and its direction."""
+
+    page: Page
+    order: Order
+
+
+async def _cursor(
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[FileId | None, Query()] = None,
+    before: str | None = None,
+    order: Order = "desc",
+) -> Cursor:
+    if before is not None:
+        raise InvalidRequest(
+            "Lists are read forwards; send `after`, and `order` for the other direction.",
+            code="before_unsupported",
+            param="before",
+        )
+    return Cursor(Page(limit, after), order)
+
+
 ActorDep = Annotated[Actor, Depends(_actor)]
 """The operator who changes something, with the reason from `X-Inkstone-Reason`."""
 
@@ -145,3 +178,6 @@ ExpectedDep = Annotated[Expected, Depends(_expected)]
 
 PageDep = Annotated[Page, Depends(_page)]
 """`limit` and `after` of a list."""
+
+CursorDep = Annotated[Cursor, Depends(_cursor)]
+"""`limit`, `after` and `order` of a list in OpenAI's manner."""

@@ -18,6 +18,7 @@ from services.gateway.answering import Answering
 from services.gateway.binding import Binding
 from services.gateway.chat_resources import open_answering
 from services.gateway.clients.retriever import Retriever
+from services.gateway.knowledge.desks import Desks, loops_of, open_desks
 from services.gateway.loops import Loop, running
 from services.gateway.registry import replicas
 from services.gateway.registry.bootstrap import register_bootstrap_keys
@@ -50,6 +51,8 @@ class Resources:
     """Takes training jobs in and their adapters over."""
     binding: Binding
     """Changes what assistants serve."""
+    knowledge: Desks
+    """Answers OpenAI's surfaces of knowledge: embeddings, files, vector stores."""
     metrics: CollectorRegistry
     """What `/metrics` shows."""
     idempotency_ttl_seconds: int
@@ -89,6 +92,9 @@ async def open_resources(
             intake=intake,
             training=TrainingDesk(registry, intake.artifacts, intake, intake.staging),
             binding=Binding(registry, settings.warm_timeout_seconds),
+            knowledge=open_desks(
+                settings, registry, intake.artifacts, retriever, answering.admission, metrics
+            ),
             metrics=metrics,
             idempotency_ttl_seconds=settings.idempotency_ttl_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
@@ -118,6 +124,7 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
         Loop("replicas", settings.heartbeat_seconds, tend),
         Loop("key_usage", settings.key_usage_seconds, resources.key_usage.write),
         Loop("ledger", settings.ledger_flush_seconds, resources.answering.write_ledger),
+        *loops_of(resources.knowledge, settings),
     )
 
 

@@ -57,6 +57,36 @@ class EngineCalls(SettingsGroup):
     """How often a request is sent to an engine, as long as nothing has reached the app."""
 
 
+class FileLimits(SettingsGroup):
+    """Bounds of `/v1/files`."""
+
+    max_bytes: int = Field(default=128 * _MIB, ge=1)
+    """The largest file."""
+    max_tenant_bytes: int = Field(default=20 * 1024 * _MIB, ge=1)
+    """All files of one tenant together."""
+    sweep_seconds: float = Field(default=30.0, gt=0)
+    """How often files that expired, or never came in whole, are removed."""
+
+
+class VectorStoreLimits(SettingsGroup):
+    """Bounds of `/v1/vector_stores`, and the indexing of its files beside the requests."""
+
+    max_stores: int = Field(default=1000, ge=1)
+    """Collections that a tenant may have before opening a vector store is refused."""
+    max_files: int = Field(default=10_000, ge=1)
+    """Files in one vector store."""
+    concurrent_files: int = Field(default=2, ge=1, le=64)
+    """Files that one gateway process has indexed at the same time."""
+    lease_seconds: float = Field(default=60.0, gt=0)
+    """How long a gateway may be silent before its file is indexed by another."""
+    retry_seconds: float = Field(default=5.0, gt=0)
+    """The pause before a file is tried again."""
+    attempts: int = Field(default=5, ge=1)
+    """How often a file is tried; times when the retriever was away or busy do not count."""
+    poll_seconds: float = Field(default=1.0, gt=0)
+    """How often the gateway looks for files that another gateway took in."""
+
+
 class Settings(ServiceSettings):
     """Everything that a gateway process can be told."""
 
@@ -116,6 +146,11 @@ class Settings(ServiceSettings):
 
     max_training_bytes: int = Field(default=256 * _MIB, ge=1024)
     """The largest file of training rows."""
+
+    files: FileLimits = FileLimits()
+    """Bounds of uploaded files."""
+    vector_stores: VectorStoreLimits = VectorStoreLimits()
+    """Bounds of vector stores."""
 
     heartbeat_seconds: float = Field(default=1.0, gt=0)
     """How often a replica is told to report."""

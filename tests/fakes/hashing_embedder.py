@@ -31,6 +31,8 @@ class HashingEmbedder:
     dimensions: int = DIMENSIONS
     embedded: list[str] = field(default_factory=list)
     """Every text that was not a question."""
+    kinds: list[Kind] = field(default_factory=list)
+    """What each call for many texts was for."""
     passages_may_go: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared, it holds up everything but questions."""
     free_texts: int = 0
@@ -51,6 +53,7 @@ class HashingEmbedder:
 
     async def texts(self, texts: Sequence[str], kind: Kind) -> list[Vector]:
         """Embed many texts."""
+        self.kinds.append(kind)
         if self.free_texts < len(texts):
             await self.passages_may_go.wait()
         self.free_texts -= len(texts)

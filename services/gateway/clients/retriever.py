@@ -25,6 +25,9 @@ from services.contracts.knowledge import (
     DocumentReceipt,
     DocumentText,
     DocumentWrite,
+    EmbeddingModel,
+    EmbeddingRequest,
+    EmbeddingResult,
     SearchResult,
     UploadReceipt,
 )
@@ -53,6 +56,10 @@ class Retriever:
     async def collection(self, caller: Caller, name: str) -> Collection:
         """Describe one collection."""
         return await self._call(caller, "GET", _path(name), Collection)
+
+    async def create_collection(self, caller: Caller, name: str) -> Collection:
+        """Make an empty collection; one that is there stays as it is."""
+        return await self._call(caller, "PUT", _path(name), Collection)
 
     async def delete_collection(self, caller: Caller, name: str) -> Deleted:
         """Delete a collection with its documents."""
@@ -102,6 +109,14 @@ class Retriever:
             if relay.failure is None:
                 raise
             raise relay.failure from None
+
+    async def embed(self, caller: Caller, request: EmbeddingRequest) -> EmbeddingResult:
+        """Turn texts into vectors."""
+        return await self._call(caller, "POST", "/embeddings", EmbeddingResult, body=request)
+
+    async def embedding_model(self, caller: Caller) -> EmbeddingModel:
+        """Describe the model that searches use."""
+        return await self._call(caller, "GET", "/embeddings/model", EmbeddingModel)
 
     async def _call(
         self,

@@ -239,3 +239,84 @@ training_jobs = Table(
     "training_jobs", metadata, _TrainingJobColumns, Index(None, "tenant", "created_at")
 )
 """Training jobs; a running one belongs to its worker until `lease_until`."""
+
+
+class _FileColumns(TypedColumns):
+    id: Named[str] = Column(String(32), primary_key=True)
+    tenant: Named[str] = Column(String(63))
+    filename: Named[str] = Column(Text)
+    purpose: Named[str] = Column(String(16))
+    bytes: Named[int] = Column(BigInteger)
+    state: Named[str] = Column(String(16), index=True)
+    created_at: Named[int] = Column(BigInteger)
+    created_by: Named[str] = Column(String(32))
+    expires_at: Named[int | None] = Column(BigInteger, index=True)
+
+
+files = Table("files", metadata, _FileColumns, Index(None, "tenant", "created_at"))
+"""Uploaded files. `receiving` and `removing` ones are nobody's; the sweep ends them."""
+
+
+class _VectorStoreColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    id: Named[str] = Column(String(63))
+    name: Named[str] = Column(Text)
+    description: Named[str] = Column(Text)
+    metadata: Named[Any] = Column(JSON, nullable=False)
+    created_at: Named[int] = Column(BigInteger)
+    updated_at: Named[int] = Column(BigInteger)
+    removed_at: Named[int | None] = Column(BigInteger)
+
+
+vector_stores = Table(
+    "vector_stores", metadata, _VectorStoreColumns, PrimaryKeyConstraint("tenant", "id")
+)
+"""What is said of collections as vector stores; a collection without a row is one as well.
+
+One with `removed_at` is being removed and seen by nobody.
+"""
+
+
+class _VectorStoreFileColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    store: Named[str] = Column(String(63))
+    file_id: Named[str] = Column(String(32), index=True)
+    status: Named[str] = Column(String(16))
+    todo: Named[str] = Column(String(8), index=True)
+    revision: Named[int] = Column(Integer)
+    attributes: Named[Any] = Column(JSON, nullable=False)
+    created_at: Named[int] = Column(BigInteger)
+    error_code: Named[str | None] = Column(String(32))
+    error_message: Named[str | None] = Column(Text)
+    attempts: Named[int] = Column(Integer)
+    lease: Named[str | None] = Column(String(32))
+    lease_until: Named[float]
+
+
+vector_store_files = Table(
+    "vector_store_files",
+    metadata,
+    _VectorStoreFileColumns,
+    PrimaryKeyConstraint("tenant", "store", "file_id"),
+    Index(None, "tenant", "store", "created_at"),
+)
+"""Files in vector stores. `todo` says what is left to do with one: index, discard, remove, or none.
+
+`revision` grows with every wish, so that whoever finished an older one knows; what is being done
+belongs to `lease` until `lease_until`.
+"""
+
+
+class _FileBatchColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    id: Named[str] = Column(String(40))
+    store: Named[str] = Column(String(63))
+    file_ids: Named[Any] = Column(JSON, nullable=False)
+    created_at: Named[int] = Column(BigInteger)
+    cancelled: Named[bool]
+
+
+file_batches = Table(
+    "file_batches", metadata, _FileBatchColumns, PrimaryKeyConstraint("tenant", "id")
+)
+"""Which files were attached to a vector store together."""

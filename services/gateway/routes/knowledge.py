@@ -69,8 +69,9 @@ async def get_collection(
 async def delete_collection(
     resources: ResourcesDep, caller: Writer, collection: CollectionPath
 ) -> Deleted:
-    """Delete a collection with all its documents."""
-    return await resources.retriever.delete_collection(caller, collection)
+    """Delete a collection with all its documents, and what is said of it as a vector store."""
+    await resources.knowledge.stores.remove(caller, collection)
+    return Deleted(id=collection, object="collection")
 
 
 @router.post("/{collection}/search")

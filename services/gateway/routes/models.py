@@ -15,8 +15,9 @@ router = APIRouter(prefix="/v1/models", tags=["chat"])
 
 @router.get("")
 async def get_models(resources: ResourcesDep, caller: AppCaller) -> ModelPage:
-    """List the assistants, adapter versions and bases that this key may call."""
-    return ModelPage(data=list_models(resources.snapshot, caller))
+    """List the assistants, adapter versions, bases and embedding model that this key may call."""
+    embedding = await resources.knowledge.embeddings.known_model(caller)
+    return ModelPage(data=list_models(resources.snapshot, caller, embedding))
 
 
 @router.get("/{model:path}")
@@ -24,4 +25,5 @@ async def get_model(
     resources: ResourcesDep, caller: AppCaller, model: Annotated[str, Path(max_length=256)]
 ) -> Model:
     """Describe one of them."""
-    return describe_model(resources.snapshot, caller, model)
+    embedding = await resources.knowledge.embeddings.known_model(caller)
+    return describe_model(resources.snapshot, caller, model, embedding)

@@ -85,6 +85,16 @@ class Writes:
         async with self._database.write() as connection:
             await self._drop(connection, write.revision)
 
+    async def open_collection(self, tenant: str, name: str) -> None:
+        """Make an empty collection; one that is there stays as it is.
+
+        Raises:
+            EmbeddingMismatch: it is there and was built with another embedding model.
+        """
+        async with self._database.write() as connection:
+            await check_model(connection, tenant, [name], self._fingerprint)
+            await self._ensure_collection(connection, Place(tenant, name, ""))
+
     async def unfinished(self) -> list[Write]:
         """List the writes that a former process left behind, oldest first."""
         joined = select(writes, texts.c.text, texts.c.pages).join(

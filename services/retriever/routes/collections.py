@@ -25,6 +25,16 @@ async def read_collection(
     return found
 
 
+@router.put("/{collection}")
+async def create_collection(
+    resources: Borrowed, caller: CallerOf, collection: CollectionName
+) -> Collection:
+    """Make an empty collection, so that it can be searched before its first document."""
+    await resources.catalogue.writes.open_collection(caller.tenant, collection)
+    (found,) = await resources.catalogue.documents.collections(caller.tenant, collection)
+    return found
+
+
 @router.delete("/{collection}")
 async def delete_collection(
     resources: Borrowed, caller: CallerOf, collection: CollectionName

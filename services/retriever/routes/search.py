@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from services.contracts.knowledge import (
     CollectionSearch,
+    EmbeddingModel,
     EmbeddingRequest,
     EmbeddingResult,
     SearchResult,
@@ -27,3 +28,12 @@ async def embeddings(resources: Borrowed, body: EmbeddingRequest) -> EmbeddingRe
     """Turn texts into unit vectors with the model that searches use."""
     limit = resources.settings.limits.max_embedding_characters
     return await embed_texts(resources.embedder, body, limit)
+
+
+@router.get("/embeddings/model")
+async def embedding_model(resources: Borrowed) -> EmbeddingModel:
+    """Describe the model that searches use."""
+    embedder = resources.embedder
+    return EmbeddingModel(
+        model=embedder.name, dimensions=embedder.dimensions, fingerprint=embedder.fingerprint
+    )

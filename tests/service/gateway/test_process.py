@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -30,13 +30,14 @@ def free_port() -> int:
         return port
 
 
-def start(home: Path, port: int) -> subprocess.Popen[bytes]:
+def start(home: Path, port: int, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "INKSTONE_GATEWAY_DATA_DIR": str(home / "gateway"),
         "INKSTONE_GATEWAY_BOOTSTRAP_KEYS_DIR": str(home / "keys"),
         "INKSTONE_GATEWAY_RETRIEVER_API_KEY": "unused",
         "INKSTONE_GATEWAY_LISTENING__PORT": str(port),
+        **variables,
     }
     with (home / "log").open("ab") as log:
         return subprocess.Popen(
@@ -46,10 +47,10 @@ def start(home: Path, port: int) -> subprocess.Popen[bytes]:
 
 @contextlib.asynccontextmanager
 async def process(
-    home: Path, session: aiohttp.ClientSession
+    home: Path, session: aiohttp.ClientSession, variables: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[Client, subprocess.Popen[bytes]]]:
     secrets, port = write_keys(home / "keys"), free_port()
-    started = start(home, port)
+    started = start(home, port, variables or {})
     client = Client(session, f"http://127.0.0.1:{port}", secrets["admin"])
 
     async def ready() -> bool:

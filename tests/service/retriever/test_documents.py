@@ -220,3 +220,18 @@ async def test_health_and_metrics_need_no_key(retriever: RetrieverUnderTest) -> 
             assert reply.status == 200
     assert await client.metric('inkstone_documents_total{outcome="created"}') == 1
     assert await client.metric("inkstone_chunks_total") == 1
+
+
+async def test_a_collection_can_be_made_before_its_first_document(client: Client) -> None:
+    made = await client.call("PUT", "/collections/empty-one")
+    assert (made.status, made.body["documents"]) == (200, 0)
+    await client.put("a", "apple", collection="empty-one")
+    again = await client.call("PUT", "/collections/empty-one")
+    assert (again.body["documents"], again.body["created_at"]) == (1, made.body["created_at"])
+    await client.call("PUT", "/collections/still-empty")
+    assert (await client.search("apple", "still-empty")).passages == []
+
+
+async def test_the_embedding_model_describes_itself(client: Client) -> None:
+    told = await client.call("GET", "/embeddings/model")
+    assert told.body == {"model": "hashing", "dimensions": 64, "fingerprint": "0123456789ab"}

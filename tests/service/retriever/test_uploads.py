@@ -111,3 +111,23 @@ async def test_too_many_files_are_refused_whole(client: Client) -> None:
     reply = await client.upload([(f"{n}.txt", b"apple") for n in range(65)])
     assert reply.status == 400
     assert (await client.call("GET", "/collections")).body["data"] == []
+
+
+async def test_a_single_file_may_bring_its_id_and_metadata(client: Client) -> None:
+    reply = await client.upload(
+        [("요금 안내.md", "기본 요금은 1,000원입니다.".encode())],
+        document_id="file-1",
+        metadata='{"lang": "ko", "year": 2024}',
+    )
+    assert [f["document_id"] for f in reply.body["files"]] == ["file-1"]
+    test = {"type": "gte", "key": "year", "value": 2024}
+    (found,) = (await client.search("기본 요금", filter=test)).body["data"]
+    assert (found["document_id"], found["title"]) == ("file-1", "요금 안내")
+    assert found["metadata"] == {"lang": "ko", "year": 2024}
+
+
+async def test_an_id_for_two_files_and_metadata_that_is_none_are_refused(client: Client) -> None:
+    files = [("a.txt", b"apple"), ("b.txt", b"pear")]
+    assert (await client.upload(files, document_id="both")).status == 400
+    for metadata in ("[1]", "{", '{"a": {"b": 1}}'):
+        assert (await client.upload(files, metadata=metadata)).status == 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -173,3 +174,24 @@ def test_a_file_is_named_by_its_content(tmp_path: Path) -> None:
     content = b"x" * (3 * 1024 * 1024 + 1)
     (tmp_path / "file").write_bytes(content)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+async def test_a_stored_file_comes_back_in_pieces(store: ArtifactStore, root: Path) -> None:
+    content = bytes(range(256)) * 10_000
+    await store.put_file("files/1/content", io.BytesIO(content))
+    pieces = [piece async for piece in store.blocks("files/1/content")]
+    assert b"".join(pieces) == content
+    assert len(pieces) == 3
+    assert not (root / ".staging").exists()
+    await store.delete_folder("files/1")
+    assert not (root / "files" / "1").exists()
+
+
+async def test_a_file_that_is_not_there_is_not_found(store: ArtifactStore) -> None:
+    with pytest.raises(NotFound):
+        await anext(aiter(store.blocks("files/1/content")))
+    for key in ("../out", "/etc/passwd"):
+        with pytest.raises(ValueError):
+            await store.put_file(key, io.BytesIO(b"x"))
+        with pytest.raises(ValueError):
+            await anext(aiter(store.blocks(key)))

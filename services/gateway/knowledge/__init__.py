@@ -1,0 +1,1 @@
+"""OpenAI's surfaces of knowledge: embeddings, files and vector stores."""
