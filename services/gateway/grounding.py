@@ -42,6 +42,8 @@ class Grounding:
     """`off`: not asked for. `empty`: nothing relevant. `failed`: the release answers without."""
     passages: tuple[Passage, ...] = ()
     corpus_revision: int | None = None
+    query: str | None = None
+    """What was searched for, where that is not the question as it was asked."""
 
     @property
     def asked(self) -> bool:
