@@ -60,7 +60,7 @@ Strategy = Callable[[Sequence[str]], str]
 STRATEGIES: dict[str, Strategy] = {
     "raw": lambda asked: asked[-1],
     "always last": lambda asked: " ".join(asked[-2:]),
-    "always all": lambda asked: " ".join(asked),
+    "always all": " ".join,
     "join": lambda asked: follow_up.standalone(asked, limit=LIMIT),
 }
 
@@ -99,12 +99,14 @@ def main() -> int:
     parser.add_argument("--models-dir", type=Path, help="where the prepared model is kept")
     parser.add_argument("--rivals", type=int, default=8, help="other subjects for each question")
     chosen = parser.parse_args()
-    asyncio.run(_measure(chosen.data, chosen.models_dir, chosen.rivals))
+    data = chosen.data if chosen.data and chosen.data.exists() else None
+    asyncio.run(_measure(data, chosen.models_dir, chosen.rivals))
     return 0
 
 
 async def _measure(data: Path | None, models_dir: Path | None, rivals: int) -> None:
     own = read_own()
+    cast = read_cast(data) if data else {}
     _print_cost([conversation.turns for conversation in own])
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
@@ -112,10 +114,10 @@ async def _measure(data: Path | None, models_dir: Path | None, rivals: int) -> N
         )
         async with open_resources(settings, CollectorRegistry()) as resources:
             await measure_own(resources, own, STRATEGIES)
-            if data is None or not data.exists():
-                print("CAsT: left out, no --data")
-                return
-            await measure_cast(resources, read_cast(data), rivals, STRATEGIES)
+            if cast:
+                await measure_cast(resources, cast, rivals, STRATEGIES)
+            else:
+                print("\nCAsT is left out: --data names no file of it.")
 
 
 def read_own() -> list[Conversation]:
@@ -160,11 +162,15 @@ async def measure_cast(
     strategies: Mapping[str, Strategy],
 ) -> None:
     """Ask every turn but the first of each conversation."""
-    written = {_id(c, at): turn.written for c, turns in cast.items() for at, turn in enumerate(turns)}
+    written = {
+        _id(c, at): turn.written for c, turns in cast.items() for at, turn in enumerate(turns)
+    }
     await _index(resources, "alone", written)
     await _index(resources, "rivals", written | dict(_rivals(cast, rivals)))
     _print_detection(cast)
-    print(f"\n{'CAsT':14}{'alone MRR/hit@1':>18}{'rivals MRR/hit@1':>18}{'unchanged':>14}{'cosine':>8}")
+    print(
+        f"\n{'CAsT MRR/hit@1':14}{'alone':>18}{'rivals':>18}{'rivals, unchanged':>18}{'cosine':>8}"
+    )
     for name, strategy in strategies.items():
         reciprocal: dict[str, list[float]] = defaultdict(list)
         cosines = []
@@ -177,7 +183,10 @@ async def measure_cast(
                     reciprocal[kind].append(rank)
                 cosines.append(await _cosine(resources, query, turns[at].written))
         kinds = ("alone", "rivals", "rivals unchanged")
-        cells = (f"{_mean(reciprocal[k]):.3f}/{_mean([r == 1 for r in reciprocal[k]]):.3f}" for k in kinds)
+        cells = (
+            f"{_mean(reciprocal[k]):.3f}/{_mean([r == 1 for r in reciprocal[k]]):.3f}"
+            for k in kinds
+        )
         print(f"{name:14}", *(f"{cell:>17}" for cell in cells), f"{_mean(cosines):.3f}", flush=True)
 
 
@@ -200,7 +209,9 @@ def _subjects(turn: Turn) -> list[str]:
     """List what people wrote instead of, or beside, the words that were said."""
     said, written = turn.raw.split(), turn.written.split()
     steps = difflib.SequenceMatcher(None, said, written, autojunk=False).get_opcodes()
-    return [" ".join(written[b:e]).strip("?.") for tag, _, _, b, e in steps if tag != "equal" and e > b]
+    return [
+        " ".join(written[b:e]).strip("?.") for tag, _, _, b, e in steps if tag != "equal" and e > b
+    ]
 
 
 def _about(turn: Turn, subject: str) -> str:
@@ -251,7 +262,9 @@ def _print_detection(cast: Mapping[str, Sequence[Turn]]) -> None:
 
 def _print_cost(conversations: Sequence[Sequence[str]]) -> None:
     rounds = 200
-    seconds = timeit.timeit(lambda: [follow_up.standalone(turns, limit=LIMIT) for turns in conversations], number=rounds)
+    seconds = timeit.timeit(
+        lambda: [follow_up.standalone(turns, limit=LIMIT) for turns in conversations], number=rounds
+    )
     each = seconds / rounds / len(conversations) * 1e6
     print(f"deciding and joining: {each:.1f} µs a conversation ({len(conversations)} of them)")
 

@@ -54,8 +54,10 @@ def leans(question: str) -> bool:
 
 def _subject(question: str) -> list[str]:
     """List the last telling words of a question."""
-    language = follow_up_korean if _holds_hangul(question) else follow_up_english
-    return language.subject_words(question[-LONGEST_SUBJECT:])
+    end = question[-LONGEST_SUBJECT:]
+    if _holds_hangul(question):
+        return follow_up_korean.subject_words(end)
+    return follow_up_english.subject_words(end)
 
 
 def _holds_hangul(text: str) -> bool:

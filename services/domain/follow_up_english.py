@@ -47,11 +47,12 @@ IMPERSONAL = _words(
 
 WITHOUT_SUBJECT = _words(
     """
-    a about again all also am an and any are as at be been being but by can could describe did do
-    does each ever every explain for from get gets give had has have how i if in into is just list
-    long many may me mean might more most much must my need of often old on only or our please say
-    shall should show so some soon still such tell than that the then there to too us use used very
-    want was we were what when where which who whom whose why will with would you your
+    a about again all also am an and any are as at be been being but by can could describe did
+    do does each ever every explain for from get gets give had has have hello hey hi how i if in
+    into is just list long many may me mean might more most much must my need no of often ok
+    okay old on only or our please say shall should show so some soon sorry still such tell than
+    thank thanks that the then there to too us use used very want was we were what when where
+    which who whom whose why will with would yes you your
     """
 )
 """Words of asking; what is left says what a question is about."""
@@ -107,7 +108,7 @@ def _is_impersonal(rest: list[str]) -> bool:
 
 
 def _says_little(words: list[str], written: list[str]) -> bool:
-    """Look for a question about a part of something: `What are the benefits?`, `How often?`"""
+    """Look for a question about a part of something: `What are the benefits?`, `How often?`."""
     if any(word[0].isdigit() or word[0].isupper() for word in written[1:] if word != "I"):
         return False
     telling = sum(word not in WITHOUT_SUBJECT for word in words)
