@@ -55,7 +55,7 @@ def leans(question: str) -> bool:
 def _subject(question: str) -> list[str]:
     """List the last telling words of a question."""
     end = question[-LONGEST_SUBJECT:]
-    if _holds_hangul(question):
+    if _holds_hangul(end):
         return follow_up_korean.subject_words(end)
     return follow_up_english.subject_words(end)
 

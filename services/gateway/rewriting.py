@@ -27,6 +27,25 @@ INSTRUCTION = (
     "Say what its pronouns stand for and keep its language. Do not answer it. Reply with the "
     "question alone."
 )
+WORKED_EXAMPLES = (
+    (
+        "User: How long is the warranty on kettles?\nAssistant: Three years.",
+        "And on lids?",
+        "How long is the warranty on kettle lids?",
+    ),
+    (
+        "User: 도서관은 어디에 있나요?\nAssistant: 시청 옆에 있습니다.",
+        "거기 주차할 수 있나요?",
+        "도서관에 주차할 수 있나요?",
+    ),
+    (
+        "User: Who wrote the handbook?\nAssistant: Ada did.",
+        "How do I order a desk?",
+        "How do I order a desk?",
+    ),
+)
+"""Conversation, last question and the question that stands alone; they show a small base how."""
+
 SHOWN_TURNS = 4
 """How many turns before the question the base is shown."""
 
@@ -36,7 +55,9 @@ SHOWN_CHARACTERS = 300
 LONGEST_REWRITE = 400
 """Characters; a longer answer is no question."""
 
+_NEXT_EXAMPLE = "\nConversation:"
 _LABEL = "Standalone question:"
+_ECHOES = ("User:", "Assistant:", "Conversation:", "Last question:")
 
 _log = structlog.get_logger(__name__)
 
@@ -94,7 +115,7 @@ class Rewriter:
             account.usage.rewriting = None
             return None
         used.read(payload.get("usage") or {})
-        return read_rewrite(payload)
+        return read_rewrite(payload, conversation.question)
 
     async def _asked(
         self, account: Account, target: Target, messages: Sequence[Message]
@@ -103,6 +124,7 @@ class Rewriter:
             "messages": messages,
             "temperature": 0.0,
             "max_tokens": self.max_tokens,
+            "stop": [_NEXT_EXAMPLE],
             "cache_salt": cache_salt(account.caller.tenant, None),
             "priority": LIVE_PRIORITY,
         }
@@ -119,14 +141,18 @@ def rewriting_messages(turns: Sequence[Message]) -> list[Message]:
         f"{turn['role'].capitalize()}: {_line(turn)[:SHOWN_CHARACTERS]}"
         for turn in before[-SHOWN_TURNS:]
     )
-    asked = f"Conversation:\n{shown}\n\nLast question: {_line(last)}\n{_LABEL}"
-    return [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": asked}]
+    messages: list[Message] = [{"role": "system", "content": INSTRUCTION}]
+    for conversation, question, written in WORKED_EXAMPLES:
+        messages.append({"role": "user", "content": _task(conversation, question)})
+        messages.append({"role": "assistant", "content": written})
+    return [*messages, {"role": "user", "content": _task(shown, _line(last))}]
 
 
-def read_rewrite(payload: dict[str, Any]) -> str | None:
+def read_rewrite(payload: dict[str, Any], question: str) -> str | None:
     """Take the question out of an engine's answer; None for what can be none.
 
-    An answer that was cut off, is empty, holds no letter or is far too long is not searched for.
+    An answer that was cut off, is empty, holds no letter, is far too long or repeats its task is
+    not searched for; nor is a statement where a question was asked.
     """
     choice: dict[str, Any] = next(iter(payload.get("choices") or ()), {})
     text = (choice.get("message") or {}).get("content") or ""
@@ -134,7 +160,15 @@ def read_rewrite(payload: dict[str, Any]) -> str | None:
     written: str = line.removeprefix(_LABEL).strip().strip("\"'“”")
     if choice.get("finish_reason") == "length" or len(written) > LONGEST_REWRITE:
         return None
+    if written.startswith(_ECHOES):
+        return None
+    if question.rstrip().endswith("?"):
+        written = written[: written.rfind("?") + 1]
     return written if any(map(str.isalpha, written)) else None
+
+
+def _task(conversation: str, question: str) -> str:
+    return f"Conversation:\n{conversation}\n\nLast question: {question}\n{_LABEL}"
 
 
 def _line(turn: Message) -> str:
