@@ -62,6 +62,9 @@ class RetrievalPolicy(Wire):
     filter: Filter | None = None
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
     on_retrieval_failure: Literal["fail", "answer_ungrounded"] = "fail"
+    follow_up: Literal["ignore", "join", "rewrite"] = "join"
+    """What a question that leans on earlier ones is searched by: its own words, those of the
+    questions before it as well, or one that the base writes for it."""
 
 
 class AssistantWrite(Wire):

@@ -80,6 +80,8 @@ class Timings(Wire):
     """Milliseconds by stage of one request."""
 
     admit_ms: float
+    rewrite_ms: float = 0.0
+    """While the base wrote the question to search for."""
     retrieve_ms: float
     compose_ms: float
     first_token_ms: float
@@ -98,6 +100,8 @@ class RetrievalSummary(Wire):
     dropped: int
     """How many were left out to fit the context."""
     corpus_revision: int | None
+    query: str | None = None
+    """What was searched for, where that is not the question as it was asked."""
 
 
 class InkstoneBlock(Wire):

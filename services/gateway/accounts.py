@@ -17,13 +17,14 @@ from services.gateway.resolution import Target
 CLIENT_GONE_STATUS = 499
 """Stands in ledger and metrics for an answer that its app did not wait for."""
 
-Stage = Literal["admit", "retrieve", "compose", "first_token", "generate", "cite"]
+Stage = Literal["admit", "rewrite", "retrieve", "compose", "first_token", "generate", "cite"]
 
 
 class _Timings(TypedDict):
     """The fields of the contract's `Timings`, which the ledger has under the same names."""
 
     admit_ms: float
+    rewrite_ms: float
     retrieve_ms: float
     compose_ms: float
     first_token_ms: float
@@ -38,6 +39,8 @@ class Usage:
     prompt: int = 0
     cached: int = 0
     completion: int = 0
+    rewriting: Usage | None = None
+    """What was used before, to write the question that was searched for."""
 
     def read(self, reported: dict[str, Any]) -> None:
         """Take over what an engine reports for the answer so far."""
@@ -46,13 +49,26 @@ class Usage:
         self.completion = reported.get("completion_tokens") or 0
         self.cached = details.get("cached_tokens") or 0
 
+    @property
+    def all(self) -> Usage:
+        """Everything that the request used, which is what it costs."""
+        if self.rewriting is None:
+            return self
+        before = self.rewriting
+        return Usage(
+            self.prompt + before.prompt,
+            self.cached + before.cached,
+            self.completion + before.completion,
+        )
+
     def as_openai(self) -> dict[str, Any]:
         """Write OpenAI's usage object."""
+        used = self.all
         return {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": self.completion,
-            "total_tokens": self.prompt + self.completion,
-            "prompt_tokens_details": {"cached_tokens": self.cached},
+            "prompt_tokens": used.prompt,
+            "completion_tokens": used.completion,
+            "total_tokens": used.prompt + used.completion,
+            "prompt_tokens_details": {"cached_tokens": used.cached},
         }
 
 
@@ -74,6 +90,8 @@ class Account:
     error_code: str | None = None
     outcome: Literal["answered", "abstained", "escalate"] | None = None
     grounding: Grounding = UNASKED
+    follow_up: Literal["joined", "rewritten", "fell_back"] | None = None
+    """How the searched question was made to stand alone; None when it was left as it is."""
     passages: int = 0
     """How many passages stood in the prompt."""
     cited: int = 0
@@ -144,6 +162,7 @@ class Account:
                 "passages": self.passages,
                 "dropped": len(self.grounding.passages) - self.passages,
                 "corpus_revision": self.grounding.corpus_revision,
+                "query": self.grounding.query,
             },
             "cost_usd": self.cost_usd,
         }
@@ -151,6 +170,7 @@ class Account:
     def row(self) -> LedgerRow:
         """Write the ledger's row."""
         release = self.target.release if self.target else None
+        used = self.usage.all
         return LedgerRow(
             at=self.at,
             tenant=self.caller.tenant,
@@ -163,9 +183,9 @@ class Account:
             status=self.status,
             outcome=self.outcome,
             error_code=self.error_code,
-            prompt_tokens=self.usage.prompt,
-            cached_tokens=self.usage.cached,
-            completion_tokens=self.usage.completion,
+            prompt_tokens=used.prompt,
+            cached_tokens=used.cached,
+            completion_tokens=used.completion,
             cost_usd=self.cost_usd,
             **self._timings(),
             passages=self.passages,
@@ -182,6 +202,7 @@ class Account:
         total = self.total or time.perf_counter() - self.started
         return {
             "admit_ms": self._milliseconds("admit"),
+            "rewrite_ms": self._milliseconds("rewrite"),
             "retrieve_ms": self._milliseconds("retrieve"),
             "compose_ms": self._milliseconds("compose"),
             "first_token_ms": self._milliseconds("first_token"),

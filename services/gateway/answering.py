@@ -1,7 +1,7 @@
 """One chat request, step by step.
 
-    admit -> resolve the model -> retrieve once -> compose and fit -> generate, checking citations
-    -> settle usage -> record in the ledger
+    admit -> resolve the model -> make a follow-up stand alone -> retrieve once -> compose and fit
+    -> generate, checking citations -> settle usage -> record in the ledger
 
 The caller was identified before. Each step is a module of its own; this one is their order.
 """
@@ -27,6 +27,7 @@ from services.gateway.incoming import parse_chat_request, read_body
 from services.gateway.parameters import engine_parameters
 from services.gateway.registry.snapshot import Caller, Snapshot
 from services.gateway.resolution import resolve
+from services.gateway.rewriting import Rewriter
 from services.gateway.streaming import ClientGone, Responder, WhileConnected, encode_error
 
 
@@ -36,6 +37,7 @@ class Answering:
 
     snapshot: Callable[[], Snapshot]
     admission: Admission
+    rewriter: Rewriter
     grounder: Grounder
     composer: Composer
     generation: Generation
@@ -100,8 +102,9 @@ class Answering:
 
         # What follows a tool's result continues an answer whose question was grounded before.
         if policy is not None and not conversation.after_tool:
+            rewritten = await self.rewriter.rewritten(account, policy, conversation)
             account.grounding = await self.grounder.ground(
-                account.caller, policy, conversation.question
+                account.caller, policy, conversation.question, rewritten=rewritten
             )
             account.finish("retrieve")
 

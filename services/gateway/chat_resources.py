@@ -24,6 +24,7 @@ from services.gateway.metrics import ChatMetrics, expose_gauges
 from services.gateway.registry import ledger
 from services.gateway.registry.changes import Registry
 from services.gateway.registry.snapshot import Snapshot
+from services.gateway.rewriting import Rewriter
 from services.gateway.settings import Settings
 
 
@@ -57,16 +58,25 @@ async def open_answering(
     def snapshot() -> Snapshot:
         return registry.keeper.current
 
+    engines = _engines(session, settings)
     return Answering(
         snapshot=snapshot,
         admission=admission,
+        rewriter=Rewriter(
+            snapshot,
+            engines,
+            counter,
+            timeout_seconds=settings.rewrite.timeout_seconds,
+            max_tokens=settings.rewrite.max_tokens,
+            max_query_characters=limits.search_characters,
+        ),
         grounder=Grounder(
             retriever.search, settings.search_timeout_seconds, limits.search_characters
         ),
         composer=Composer(
             snapshot,
             Fitter(counter, limits.answer_reserve_tokens),
-            _engines(session, settings),
+            engines,
         ),
         generation=Generation(meter),
         max_messages=limits.max_messages,

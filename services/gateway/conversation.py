@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from services.chassis.errors import InvalidRequest
@@ -45,6 +46,11 @@ class Conversation:
     """Whether the caller sent a system or developer message."""
     after_tool: bool
     """Whether the last turn is a tool's result."""
+
+    def asked(self, most: int) -> list[str]:
+        """List the last user turns that hold text, oldest first."""
+        spoken = (t["content"] for t in reversed(self.turns) if t["role"] == "user")
+        return list(islice((text for text in spoken if text.strip()), most))[::-1]
 
 
 def read_conversation(messages: Sequence[ChatMessage], profile: Profile) -> Conversation:

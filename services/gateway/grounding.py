@@ -42,6 +42,8 @@ class Grounding:
     """`off`: not asked for. `empty`: nothing relevant. `failed`: the release answers without."""
     passages: tuple[Passage, ...] = ()
     corpus_revision: int | None = None
+    query: str | None = None
+    """What was searched for, where that is not the question as it was asked."""
 
     @property
     def asked(self) -> bool:
@@ -98,9 +100,17 @@ class Grounder:
     """The end of a longer question is searched for."""
 
     async def ground(
-        self, caller: Caller, policy: RetrievalPolicy | None, question: str
+        self,
+        caller: Caller,
+        policy: RetrievalPolicy | None,
+        question: str,
+        *,
+        rewritten: str | None = None,
     ) -> Grounding:
         """Find the passages for a question.
+
+        Args:
+            rewritten: what to search for instead, where the question does not stand alone.
 
         Raises:
             ServiceError: when retrieval failed and the release does not answer without.
@@ -108,7 +118,7 @@ class Grounder:
         if policy is None:
             return UNASKED
         query = CollectionSearch(
-            query=question.strip()[-self.max_question_characters :],
+            query=(rewritten or question).strip()[-self.max_question_characters :],
             collections=policy.collections,
             top_k=policy.top_k,
             min_score=policy.min_score,
@@ -121,9 +131,9 @@ class Grounder:
             if error.status < 500 or policy.on_retrieval_failure == "fail":
                 raise
             _log.warning("retrieval.failed", code=error.code, reason=error.message)
-            return Grounding("failed")
+            return Grounding("failed", query=rewritten)
         state: Literal["found", "empty"] = "found" if result.data else "empty"
-        return Grounding(state, tuple(result.data), result.corpus_revision)
+        return Grounding(state, tuple(result.data), result.corpus_revision, rewritten)
 
     async def _searched(self, caller: Caller, query: CollectionSearch) -> SearchResult:
         try:

@@ -77,7 +77,7 @@ class Meter:
 
     def price(self, account: Account) -> None:
         """Set what the request cost."""
-        usage = account.usage
+        usage = account.usage.all
         account.cost_usd = self.prices.cost(
             prompt=usage.prompt, cached=usage.cached, completion=usage.completion
         )

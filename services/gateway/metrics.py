@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.chassis.telemetry import SECONDS, LabelCap
-from services.gateway.accounts import Account
+from services.gateway.accounts import Account, Stage
 
 NO_RELEASE = "-"
 """Stands for assistant and release of a direct call, and of a request that resolved to nothing."""
@@ -68,13 +69,13 @@ class ChatMetrics:
         self._ungrounded = counter(
             "ungrounded_total", "Requests answered without passages because retrieval failed."
         )
+        self._follow_ups = counter(
+            "follow_ups_total", "Questions searched for in other words than they were asked.", "way"
+        )
         self._citations = counter("citations_total", "Cited passages.", "valid")
         self._abstentions = counter("abstentions_total", "Answers that say there is none.")
         self._rejected = counter("rejected_total", "Requests turned away at the door.", "reason")
-        self._stage_series = {
-            stage: self._stages.labels(stage)
-            for stage in ("admit", "retrieve", "compose", "first_token", "generate", "cite")
-        }
+        self._stage_series = {stage: self._stages.labels(stage) for stage in get_args(Stage)}
         self._valid, self._invalid = (self._citations.labels(v) for v in ("true", "false"))
 
     def _declare_by_assistant(self, registry: CollectorRegistry) -> None:
@@ -117,11 +118,11 @@ class ChatMetrics:
             "stable",
             str(account.status),
         ).inc()
-        series = self._of(account)
+        series, used = self._of(account), account.usage.all
         series.request_seconds.observe(account.total)
-        series.prompt.inc(account.usage.prompt)
-        series.cached.inc(account.usage.cached)
-        series.completion.inc(account.usage.completion)
+        series.prompt.inc(used.prompt)
+        series.cached.inc(used.cached)
+        series.completion.inc(used.completion)
         series.cost.inc(account.cost_usd)
         for stage, seconds in account.stages.items():
             self._stage_series[stage].observe(seconds)
@@ -139,6 +140,8 @@ class ChatMetrics:
                     self._empty.inc()
             case "failed":
                 self._ungrounded.inc()
+        if account.follow_up is not None:
+            self._follow_ups.labels(account.follow_up).inc()
         if account.cited:
             self._valid.inc(account.cited)
         if account.invalid_citations:

@@ -87,6 +87,15 @@ class VectorStoreLimits(SettingsGroup):
     """How often the gateway looks for files that another gateway took in."""
 
 
+class RewriteCalls(SettingsGroup):
+    """Bounds of the question that the base writes where a release says `follow_up: rewrite`."""
+
+    timeout_seconds: float = Field(default=3.0, gt=0)
+    """How long the base may take; then the questions are joined by rules instead."""
+    max_tokens: int = Field(default=64, ge=8, le=512)
+    """How long its question may be."""
+
+
 class Settings(ServiceSettings):
     """Everything that a gateway process can be told."""
 
@@ -128,6 +137,8 @@ class Settings(ServiceSettings):
     """The key that the engines expect."""
     engine: EngineCalls = EngineCalls()
     """Patience with the engines."""
+    rewrite: RewriteCalls = RewriteCalls()
+    """How follow-up questions are rewritten."""
     tokenizer_dir: Path | None = None
     """The base's folder, whose `tokenizer.json` counts prompts; unset, lengths are estimated."""
     limits: ChatLimits = ChatLimits()

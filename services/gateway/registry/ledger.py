@@ -36,6 +36,7 @@ class LedgerRow:
     completion_tokens: int = 0
     cost_usd: float = 0.0
     admit_ms: float = 0.0
+    rewrite_ms: float = 0.0
     retrieve_ms: float = 0.0
     compose_ms: float = 0.0
     first_token_ms: float = 0.0

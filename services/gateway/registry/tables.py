@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -193,6 +194,7 @@ class _LedgerColumns(TypedColumns):
     completion_tokens: Named[int] = Column(Integer)
     cost_usd: Named[float]
     admit_ms: Named[float]
+    rewrite_ms: Named[float] = Column(Double, nullable=False, server_default="0")
     retrieve_ms: Named[float]
     compose_ms: Named[float]
     first_token_ms: Named[float]

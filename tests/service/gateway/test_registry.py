@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, MetaData, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from services.contracts.keys import KeyWrite, Scope
@@ -20,11 +22,13 @@ from services.gateway.registry.database import Database, RegistryUnavailable, op
 from services.gateway.registry.keeper import SnapshotKeeper
 from services.gateway.registry.ledger import LedgerRow
 from services.gateway.registry.paging import Page
-from services.gateway.registry.schema import migrate
+from services.gateway.registry.schema import alembic_config, migrate
 
 pytestmark = pytest.mark.anyio
 
 ACTOR = Actor("default", "tester")
+BEFORE_REWRITING = "0002"
+ROW = LedgerRow(at=1.0, tenant="t", key_id="k", request_id="r", status=200)
 WRITE = KeyWrite(name="a key", scopes=[Scope.APP])
 
 
@@ -76,6 +80,23 @@ async def test_a_migration_that_breaks_leaves_nothing_behind(database: Database)
     async with database.write() as connection:
         await connection.execute(text("DROP TABLE ledger"))
     await migrate(database)
+
+
+async def test_rows_from_before_rewriting_have_taken_no_time_for_it(database: Database) -> None:
+    def to_the_revision_before(connection: Connection) -> None:
+        command.upgrade(alembic_config(connection), BEFORE_REWRITING)
+
+    async with database.write() as connection:
+        await connection.run_sync(to_the_revision_before)
+    before = MetaData()
+    async with database.write() as connection:
+        await connection.run_sync(before.reflect, only=["ledger"])
+        row = {f.name: getattr(ROW, f.name) for f in fields(ROW) if f.name != "rewrite_ms"}
+        await connection.execute(insert(before.tables["ledger"]).values(row))
+    await migrate(database)
+    async with database.read() as connection:
+        (kept,) = await connection.execute(select(tables.ledger))
+    assert (kept.request_id, kept.rewrite_ms) == (ROW.request_id, 0)
 
 
 async def test_a_change_that_fails_changes_nothing(url: str) -> None:
