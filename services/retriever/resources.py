@@ -9,16 +9,23 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from services.retriever.catalogue.opening import Catalogue, catalogue_over
-from services.retriever.catalogue.tables import open_database
+from services.retriever.catalogue.jobs import Jobs
+from services.retriever.catalogue.leases import Leases
+from services.retriever.catalogue.opening import Catalogue, catalogue_over, open_database
+from services.retriever.catalogue.origins import Origins
+from services.retriever.catalogue.tables import Database
 from services.retriever.chunking import Chunker
 from services.retriever.embedding import Embedder, open_sentence_embedder
 from services.retriever.embedding_model import locate_embedding_model
 from services.retriever.index.edge import open_edge_index
 from services.retriever.index.port import Index
 from services.retriever.indexing import Indexer
+from services.retriever.jobs.intake import Intake
+from services.retriever.jobs.preparing import Preparer
+from services.retriever.jobs.spool import Spool
+from services.retriever.jobs.worker import Workers, run_workers
 from services.retriever.metrics import Metrics, open_metrics
-from services.retriever.parsing.parser import open_parser
+from services.retriever.parsing.parser import Parser, open_parser
 from services.retriever.searching import Searcher
 from services.retriever.settings import Settings
 from services.retriever.upkeep import Upkeep, run_upkeep
@@ -38,6 +45,8 @@ class Resources:
     indexer: Indexer
     searcher: Searcher
     uploader: Uploader
+    intake: Intake
+    """Takes ingestion jobs in."""
 
     def missing(self) -> dict[str, str]:
         """Name what keeps the service from its work."""
@@ -83,7 +92,36 @@ async def open_resources(
         uploader = Uploader(parser, indexer, metrics)
         upkeep = Upkeep(catalogue, index, indexer, metrics)
         await stack.enter_async_context(run_upkeep(upkeep))
-        yield Resources(settings, metrics, catalogue, index, embedder, indexer, searcher, uploader)
+        workers = _workers(settings, database, catalogue, parser, indexer, metrics)
+        intake = Intake(workers.jobs, workers.origins, workers.spool, workers, settings.jobs)
+        await workers.tidy()
+        await stack.enter_async_context(run_workers(workers))
+        yield Resources(
+            settings, metrics, catalogue, index, embedder, indexer, searcher, uploader, intake
+        )
+
+
+def _workers(
+    settings: Settings,
+    database: Database,
+    catalogue: Catalogue,
+    parser: Parser,
+    indexer: Indexer,
+    metrics: Metrics,
+) -> Workers:
+    leases = Leases(database, settings.jobs.lease_seconds)
+    spool = Spool(settings.data_dir / "spool", settings.jobs.max_spooled_bytes, metrics)
+    return Workers(
+        jobs=Jobs(database),
+        leases=leases,
+        origins=Origins(database, leases),
+        catalogue=catalogue,
+        preparer=Preparer(leases, spool, parser, indexer),
+        spool=spool,
+        indexer=indexer,
+        settings=settings.jobs,
+        metrics=metrics,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -37,7 +37,7 @@ class Uploader:
         self, tenant: str, collection: str, files: Sequence[UploadFile], id_prefix: str
     ) -> UploadReceipt:
         """Store each file as a document named after it, in the order they were sent."""
-        ids = [canonical_id(id_prefix + _bare_name(file.filename or "")) for file in files]
+        ids = [canonical_id(id_prefix + bare_name(file.filename or "")) for file in files]
         turns = asyncio.Semaphore(FILES_AT_ONCE)
 
         async def one(at: int, file: UploadFile) -> FileOutcome:
@@ -77,7 +77,7 @@ class Uploader:
         )
 
 
-def _bare_name(filename: str) -> str:
+def bare_name(filename: str) -> str:
     """Drop the folders that some clients send."""
     return PurePosixPath(filename.replace("\\", "/")).name
 

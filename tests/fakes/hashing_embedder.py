@@ -37,6 +37,10 @@ class HashingEmbedder:
     """Texts that are not held up all the same."""
     failure: Exception | None = None
     """Raised instead of embedding anything but questions."""
+    poison: str | None = None
+    """A text with this in it fails whatever it is embedded with."""
+    passes: list[int] = field(default_factory=list)
+    """How many texts came together, each time."""
 
     def __post_init__(self) -> None:
         self.passages_may_go.set()
@@ -56,7 +60,10 @@ class HashingEmbedder:
         self.free_texts -= len(texts)
         if self.failure is not None:
             raise self.failure
+        if self.poison is not None and any(self.poison in text for text in texts):
+            raise RuntimeError("a text that the model cannot take")
         self.embedded.extend(texts)
+        self.passes.append(len(texts))
         return [_vector(text) for text in texts]
 
 
