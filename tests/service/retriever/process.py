@@ -15,6 +15,7 @@ import aiohttp
 
 from services.chassis.serving import Listening, serve
 from services.retriever.app import create_app
+from services.retriever.settings import Jobs
 from tests.fakes.hashing_embedder import HashingEmbedder
 from tests.service.retriever.retriever import Client, settings_for
 
@@ -53,7 +54,9 @@ async def _ready(client: Client) -> bool:
 def main() -> None:
     """Serve until a signal."""
     listening = Listening(port=int(sys.argv[2]), log_level="WARNING")
-    settings = settings_for(Path(sys.argv[1]), listening=listening)
+    # Small batches and short leases, so that a kill comes between many steps.
+    jobs = Jobs(batch_chunks=16, lease_seconds=1.0)
+    settings = settings_for(Path(sys.argv[1]), listening=listening, jobs=jobs)
     serve(create_app(settings, embedder=HashingEmbedder()), "retriever", listening)
 
 
