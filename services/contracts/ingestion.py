@@ -148,3 +148,12 @@ class IndexBuild(Wire):
     finished_at: int | None = None
     message: str | None = None
     """Why the last one failed."""
+
+
+READABLE_SUFFIXES = frozenset(
+    (
+        *(".csv", ".docx", ".htm", ".html", ".json", ".jsonl", ".markdown", ".md"),
+        *(".pdf", ".pptx", ".rst", ".text", ".tsv", ".txt", ".xhtml", ".xlsx"),
+    )
+)
+"""How the names of files end that can become documents."""

@@ -12,7 +12,7 @@ from services.chassis.serving import install_chassis
 from services.chassis.telemetry import metrics_route, open_registry
 from services.retriever.embedding import Embedder
 from services.retriever.resources import Resources, open_resources
-from services.retriever.routes import collections, documents, files, ingestions, search
+from services.retriever.routes import collections, documents, files, index, ingestions, search
 from services.retriever.settings import Settings
 
 JSON_OVERHEAD = 3
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None, *, embedder: Embedder | None = 
             "/collections/*/documents": JSON_OVERHEAD * chosen.limits.max_document_bytes,
         },
     )
-    rooms = (documents, files, ingestions, collections, search)
+    rooms = (documents, files, ingestions, index, collections, search)
     routers = [room.router for room in rooms]
     for router in (health_routes(missing), metrics_route(registry), *routers):
         app.include_router(router)

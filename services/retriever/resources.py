@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from services.retriever.catalogue.generations import Generations
 from services.retriever.catalogue.jobs import Jobs
 from services.retriever.catalogue.leases import Leases
 from services.retriever.catalogue.opening import Catalogue, catalogue_over, open_database
@@ -17,8 +18,9 @@ from services.retriever.catalogue.tables import Database
 from services.retriever.chunking import Chunker
 from services.retriever.embedding import Embedder, open_sentence_embedder
 from services.retriever.embedding_model import locate_embedding_model
-from services.retriever.index.edge import open_edge_index
+from services.retriever.index.places import IndexPlaces
 from services.retriever.index.port import Index
+from services.retriever.index.switching import SwitchingIndex, open_switching_index
 from services.retriever.indexing import Indexer
 from services.retriever.jobs.intake import Intake
 from services.retriever.jobs.preparing import Preparer
@@ -26,6 +28,7 @@ from services.retriever.jobs.spool import Spool
 from services.retriever.jobs.worker import Workers, run_workers
 from services.retriever.metrics import Metrics, open_metrics
 from services.retriever.parsing.parser import Parser, open_parser
+from services.retriever.rebuilding import Rebuilder, run_rebuilder
 from services.retriever.searching import Searcher
 from services.retriever.settings import Settings
 from services.retriever.upkeep import Upkeep, run_upkeep
@@ -39,7 +42,7 @@ class Resources:
     settings: Settings
     metrics: Metrics
     catalogue: Catalogue
-    index: Index
+    index: SwitchingIndex
     """The vector engine: embedded or a server."""
     embedder: Embedder
     indexer: Indexer
@@ -47,6 +50,8 @@ class Resources:
     uploader: Uploader
     intake: Intake
     """Takes ingestion jobs in."""
+    rebuilder: Rebuilder
+    """Makes the index anew."""
 
     def missing(self) -> dict[str, str]:
         """Name what keeps the service from its work."""
@@ -70,16 +75,23 @@ async def open_resources(
             open_database(settings.data_dir / "catalogue.sqlite3")
         )
         installation = await database.installation()
-        index = await stack.enter_async_context(
-            _open_index(settings, embedder, installation, metrics)
+        places = IndexPlaces(
+            settings, installation, embedder.fingerprint, embedder.dimensions, metrics
         )
+        generations = Generations(database, embedder.fingerprint)
+        serving = (await generations.read()).serving
+        index = await stack.enter_async_context(open_switching_index(places.open, serving))
         catalogue = catalogue_over(database, embedder.fingerprint)
         chunker = Chunker(
             embedder.count_tokens,
             chunk_tokens=settings.chunk_tokens,
             overlap_tokens=settings.chunk_overlap_tokens,
         )
-        indexer = Indexer(catalogue, index, embedder, chunker, settings.limits, metrics)
+
+        def indexer_over(index: Index) -> Indexer:
+            return Indexer(catalogue, index, embedder, chunker, settings.limits, metrics)
+
+        indexer = indexer_over(index)
         searcher = Searcher(
             catalogue.documents,
             index,
@@ -92,12 +104,23 @@ async def open_resources(
         uploader = Uploader(parser, indexer, metrics)
         upkeep = Upkeep(catalogue, index, indexer, metrics)
         await stack.enter_async_context(run_upkeep(upkeep))
+        rebuilder = Rebuilder(catalogue, generations, places, index, indexer, indexer_over, metrics)
+        await stack.enter_async_context(run_rebuilder(rebuilder))
         workers = _workers(settings, database, catalogue, parser, indexer, metrics)
         intake = Intake(workers.jobs, workers.origins, workers.spool, workers, settings.jobs)
         await workers.tidy()
         await stack.enter_async_context(run_workers(workers))
         yield Resources(
-            settings, metrics, catalogue, index, embedder, indexer, searcher, uploader, intake
+            settings,
+            metrics,
+            catalogue,
+            index,
+            embedder,
+            indexer,
+            searcher,
+            uploader,
+            intake,
+            rebuilder,
         )
 
 
@@ -133,24 +156,3 @@ async def _open_embedder(settings: Settings, metrics: Metrics) -> AsyncIterator[
         settings.embedding_model, folder, settings.embedding, metrics
     ) as embedder:
         yield embedder
-
-
-@contextlib.asynccontextmanager
-async def _open_index(
-    settings: Settings, embedder: Embedder, installation: str, metrics: Metrics
-) -> AsyncIterator[Index]:
-    if settings.qdrant_url is None:
-        directory = settings.data_dir / "index" / embedder.fingerprint
-        async with open_edge_index(
-            directory, embedder.dimensions, metrics, settings.index_flush_seconds
-        ) as index:
-            yield index
-        return
-    from services.retriever.index.server import open_server_index
-
-    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    collection = f"inkstone-{installation}-{embedder.fingerprint}"
-    async with open_server_index(
-        settings.qdrant_url, key, collection, embedder.dimensions, metrics
-    ) as server:
-        yield server

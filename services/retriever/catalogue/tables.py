@@ -101,6 +101,15 @@ leftovers = Table(
 Index("leftovers_by_fingerprint", leftovers.c.fingerprint)
 
 
+generations = Table(
+    "generations",
+    metadata,
+    Column("fingerprint", String, primary_key=True),
+    Column("serving", Integer, nullable=False),
+    Column("building", Integer),
+)
+"""Which making of an embedding model's index serves, and which one is being made."""
+
 installations = Table(
     "installations",
     metadata,

@@ -17,8 +17,8 @@ Step = Callable[[Connection], None]
 
 
 def _jobs_come(connection: Connection) -> None:
-    """Version 1: ingestion jobs, in tables of their own."""
-    made = [job_tables.jobs, job_tables.job_items, job_tables.origins]
+    """Version 1: ingestion jobs and generations of the index, in tables of their own."""
+    made = [job_tables.jobs, job_tables.job_items, job_tables.origins, tables.generations]
     tables.metadata.create_all(connection, tables=made)
 
 
