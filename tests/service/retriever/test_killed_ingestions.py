@@ -52,7 +52,7 @@ class Campaign:
 def content(name: str) -> bytes:
     """A file of four chunks with a word of its own."""
     parts = "\n\n".join(f"# Part {n}\n\n" + f"apple{n} " * 40 for n in range(3))
-    return (f"{word(name)} " * 30 + f"\n\n{parts}").encode()
+    return (f"{word(name)} " + "pear " * 30 + f"\n\n{parts}").encode()
 
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(25, marks=pytest.mark.long)])
