@@ -150,6 +150,20 @@ class IndexBuild(Wire):
     """Why the last one failed."""
 
 
+class EmbeddingChange(Wire):
+    """How far collections are on their way to another embedding model."""
+
+    object: Literal["embedding.change"] = "embedding.change"
+    status: Literal["idle", "changing"]
+    fingerprint: str
+    """The model that they are on their way to, or that built all of them."""
+    collections: int = 0
+    """Collections that are still the former model's."""
+    documents: int = 0
+    """Documents of theirs that the new model has embedded."""
+    of: int = 0
+
+
 READABLE_SUFFIXES = frozenset(
     (
         *(".csv", ".docx", ".htm", ".html", ".json", ".jsonl", ".markdown", ".md"),

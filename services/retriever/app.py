@@ -19,19 +19,27 @@ JSON_OVERHEAD = 3
 """How much longer a document's JSON body may be than its text: escapes and the other fields."""
 
 
-def create_app(settings: Settings | None = None, *, embedder: Embedder | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    embedder: Embedder | None = None,
+    previous_embedder: Embedder | None = None,
+) -> FastAPI:
     """Make the app; nothing is opened before it starts.
 
     Args:
         settings: read from the environment when left out.
         embedder: used instead of the model that the settings name.
+        previous_embedder: used instead of the previous model that they name.
     """
     chosen = settings or Settings()
     registry = open_registry()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources(chosen, registry, embedder=embedder) as resources:
+        async with open_resources(
+            chosen, registry, embedder=embedder, previous_embedder=previous_embedder
+        ) as resources:
             app.state.resources = resources
             yield
 

@@ -27,7 +27,8 @@ Overloaded
 Unprocessable
 └── DocumentEmpty         document_empty
 Unavailable
-└── IndexUnavailable      index_unavailable
+├── IndexUnavailable      index_unavailable
+└── Reembedding           reembedding             the collection is on its way to another model
 """
 
 from __future__ import annotations
@@ -167,3 +168,9 @@ class IndexUnavailable(Unavailable):
     """The index cannot answer now."""
 
     code = "index_unavailable"
+
+
+class Reembedding(Unavailable):
+    """The collection's former model is not there, and the new one has not embedded all of it."""
+
+    code = "reembedding"

@@ -113,6 +113,8 @@ class Settings(ServiceSettings):
     """Where the packaged embedding model is prepared once; `models` under `data_dir` when unset."""
     embedding_model: str = "multilingual-e5-small"
     """The packaged model, a folder, or a hub id of a sentence-transformers model."""
+    previous_embedding_model: str | None = None
+    """The model that ran before, which answers for its collections until the new one has them."""
     qdrant_url: str | None = None
     """A Qdrant server or cluster; the embedded core is used when unset."""
     qdrant_api_key: SecretStr | None = None

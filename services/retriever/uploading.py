@@ -14,10 +14,10 @@ from services.chassis.errors import ServiceError
 from services.contracts.knowledge import DocumentId, DocumentWrite, FileOutcome, UploadReceipt
 from services.retriever.catalogue.records import Place, canonical_id
 from services.retriever.chunking import PageStart
-from services.retriever.indexing import Indexer
 from services.retriever.metrics import Metrics
 from services.retriever.parsing.outcomes import FileCode, Refused
 from services.retriever.parsing.parser import Parser
+from services.retriever.rooms import Rooms
 
 FILES_AT_ONCE = 4
 """Files of one upload that are read and indexed at the same time."""
@@ -30,7 +30,7 @@ class Uploader:
     """Reads files and writes them as documents."""
 
     parser: Parser
-    indexer: Indexer
+    rooms: Rooms
     metrics: Metrics
 
     async def upload(
@@ -66,7 +66,7 @@ class Uploader:
         document = DocumentWrite(text=parsed.text, title=parsed.title)
         pages = [PageStart(page, start) for page, start in parsed.pages]
         try:
-            receipt = await self.indexer.write(place, document, pages)
+            receipt = await self.rooms.write(place, document, pages)
         except ServiceError as error:
             return _failed(file, place.id, error.code, error.message)
         return FileOutcome(

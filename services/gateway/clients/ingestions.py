@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from services.contracts.ingestion import (
+    EmbeddingChange,
     IndexBuild,
     Ingestion,
     IngestionAction,
@@ -77,6 +78,10 @@ class Ingestions:
     async def index(self, caller: Caller) -> IndexBuild:
         """Ask how far that is."""
         return await self._call(caller, "GET", "/index", IndexBuild)
+
+    async def embedding_change(self, caller: Caller) -> EmbeddingChange:
+        """Ask how far collections are on their way to another embedding model."""
+        return await self._call(caller, "GET", "/index/embedding", EmbeddingChange)
 
     async def _call(
         self,

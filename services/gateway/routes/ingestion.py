@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 
 from services.chassis.errors import InvalidRequest
 from services.contracts.ingestion import (
+    EmbeddingChange,
     IndexBuild,
     Ingestion,
     IngestionAction,
@@ -143,6 +144,12 @@ async def rebuild_index(resources: ResourcesDep, caller: Operator) -> IndexBuild
 async def get_index(resources: ResourcesDep, caller: Operator) -> IndexBuild:
     """Say how far the making of a new index is."""
     return await Ingestions(resources.retriever).index(caller)
+
+
+@router.get("/admin/index/embedding")
+async def get_embedding_change(resources: ResourcesDep, caller: Operator) -> EmbeddingChange:
+    """Say how far collections are on their way to the embedding model that runs."""
+    return await Ingestions(resources.retriever).embedding_change(caller)
 
 
 def _content_type(request: Request) -> str:

@@ -110,6 +110,15 @@ generations = Table(
 )
 """Which making of an embedding model's index serves, and which one is being made."""
 
+carried = Table(
+    "carried",
+    metadata,
+    Column("fingerprint", String, primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("chunks", Integer, nullable=False),
+)
+"""Live revisions of another model's collections that a new model's index holds already."""
+
 installations = Table(
     "installations",
     metadata,

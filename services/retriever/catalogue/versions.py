@@ -17,8 +17,9 @@ Step = Callable[[Connection], None]
 
 
 def _jobs_come(connection: Connection) -> None:
-    """Version 1: ingestion jobs and generations of the index, in tables of their own."""
-    made = [job_tables.jobs, job_tables.job_items, job_tables.origins, tables.generations]
+    """Version 1: ingestion jobs, generations of the index, and changes of the embedding model."""
+    made = [job_tables.jobs, job_tables.job_items, job_tables.origins]
+    made += [tables.generations, tables.carried]
     tables.metadata.create_all(connection, tables=made)
 
 

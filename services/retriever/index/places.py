@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.retriever.index.edge import open_edge_index
 from services.retriever.index.port import Index
 from services.retriever.metrics import Metrics
 from services.retriever.settings import Settings
+
+FINGERPRINT_DIGITS = 12
+"""How long the name of a model is at the beginning of its index's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +85,19 @@ class IndexPlaces:
             self._url, self._key, collection, self.dimensions, self.metrics
         ) as index:
             yield index
+
+
+def remove_unused(folder: Path, used: Collection[str]) -> None:
+    """Remove the embedded indexes of models that no collection was built with any more.
+
+    Args:
+        folder: where the indexes lie, each named after its model's fingerprint.
+        used: the fingerprints that are still needed.
+    """
+    for path in [*folder.iterdir()] if folder.is_dir() else []:
+        if path.name[:FINGERPRINT_DIGITS] in used:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

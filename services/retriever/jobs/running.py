@@ -156,6 +156,6 @@ class Turn:
             if not items[0].removes:
                 return
             goes_on = await self._origins.remove(self._claim, items, self._storer.meter.lap())
-            self._storer.indexer.left_something.set()
+            self._storer.room.indexer.left_something.set()
             if not goes_on:
                 return

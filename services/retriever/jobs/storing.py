@@ -13,11 +13,11 @@ from services.chassis.errors import ServiceError, Unavailable
 from services.retriever.catalogue.batches import Committed, Kept
 from services.retriever.catalogue.job_records import Claim, Settled
 from services.retriever.catalogue.leases import LeaseLostError, Leases
-from services.retriever.catalogue.opening import Catalogue
 from services.retriever.catalogue.records import Place, Write
-from services.retriever.indexing import Indexer
+from services.retriever.errors import EmbeddingMismatch, Reembedding
 from services.retriever.jobs.preparing import Ready
 from services.retriever.metrics import Metrics
+from services.retriever.rooms import Room, Rooms
 
 _log = structlog.get_logger(__name__)
 
@@ -39,9 +39,9 @@ class Storer:
     """Stores batches of one job."""
 
     claim: Claim
-    catalogue: Catalogue
+    rooms: Rooms
+    room: Room
     leases: Leases
-    indexer: Indexer
     metrics: Metrics
     meter: Meter
 
@@ -60,6 +60,8 @@ class Storer:
             return await self._store(batch, settled)
         except (LeaseLostError, Unavailable):
             raise
+        except EmbeddingMismatch as error:
+            raise Reembedding("The collection has changed the model; its files go on.") from error
         except ServiceError as error:
             failed = [_failed(one, error.code, error.message) for one in batch]
             return await self._note([*settled, *failed])
@@ -76,8 +78,11 @@ class Storer:
 
     async def _store(self, batch: Sequence[Ready], settled: Sequence[Settled]) -> bool:
         ready = {one.place: one for one in batch}
-        async with self.indexer.holding(ready):
-            begun = await self.catalogue.batches.begin({p: one.draft for p, one in ready.items()})
+        await self.rooms.opened(self.claim.tenant, self.claim.collection)
+        async with self.room.indexer.holding(ready):
+            begun = await self.room.catalogue.batches.begin(
+                {p: one.draft for p, one in ready.items()}
+            )
             kept = [
                 Settled(ready[place].item, "unchanged", one.chunks, revision=one.revision)
                 for place, one in begun.items()
@@ -104,15 +109,15 @@ class Storer:
         outcomes: list[Settled] = []
         try:
             pairs = [(write, chunk) for write in writes for chunk in ready[write.place].chunks]
-            await self.indexer.store(pairs)
+            await self.room.indexer.store(pairs)
             finished = [(write, len(ready[write.place].chunks)) for write in writes]
-            lost = await self.catalogue.batches.commit(finished, settle)
-            await self.catalogue.batches.abandon(lost)
+            lost = await self.room.catalogue.batches.commit(finished, settle)
+            await self.room.catalogue.batches.abandon(lost)
         except Exception:
-            await self.catalogue.batches.abandon(writes)
+            await self.room.catalogue.batches.abandon(writes)
             raise
         finally:
-            self.indexer.left_something.set()
+            self.room.indexer.left_something.set()
         self.metrics.ingestion_batch_chunks.observe(len(pairs))
         self.metrics.chunks.inc(len(pairs))
         self._count(outcomes)

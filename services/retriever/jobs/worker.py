@@ -17,14 +17,14 @@ from services.chassis.errors import Unavailable
 from services.retriever.catalogue.job_records import Claim
 from services.retriever.catalogue.jobs import Jobs
 from services.retriever.catalogue.leases import LeaseLostError, Leases
-from services.retriever.catalogue.opening import Catalogue
 from services.retriever.catalogue.origins import Origins
-from services.retriever.indexing import Indexer
 from services.retriever.jobs.preparing import Preparer
 from services.retriever.jobs.running import Turn
 from services.retriever.jobs.spool import Spool
 from services.retriever.jobs.storing import Meter, Storer
 from services.retriever.metrics import Metrics
+from services.retriever.parsing.parser import Parser
+from services.retriever.rooms import Rooms
 from services.retriever.settings import Jobs as JobSettings
 
 POLL_SECONDS = 1.0
@@ -49,10 +49,9 @@ class Workers:
     jobs: Jobs
     leases: Leases
     origins: Origins
-    catalogue: Catalogue
-    preparer: Preparer
+    rooms: Rooms
+    parser: Parser
     spool: Spool
-    indexer: Indexer
     settings: JobSettings
     metrics: Metrics
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -112,8 +111,10 @@ class Workers:
         await self.spool.sweep(segments, recorded, self.settings.max_failed_bytes)
 
     async def _turn(self, claim: Claim) -> None:
-        storer = Storer(claim, self.catalogue, self.leases, self.indexer, self.metrics, Meter())
-        turn = Turn(claim, self.leases, self.origins, self.preparer, storer, self.settings)
+        room = await self.rooms.of(claim.tenant, claim.collection)
+        preparer = Preparer(self.leases, self.spool, self.parser, room.indexer)
+        storer = Storer(claim, self.rooms, room, self.leases, self.metrics, Meter())
+        turn = Turn(claim, self.leases, self.origins, preparer, storer, self.settings)
         trouble: Exception | None = None
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self._keep_lease(claim))

@@ -322,7 +322,7 @@ async def test_an_older_catalogue_gets_the_tables_that_it_lacks(tmp_path: Path) 
     async with retriever_on(tmp_path) as former:
         await former.client.put("d", "apple")
     with sqlite3.connect(tmp_path / "catalogue.sqlite3") as older:
-        for table in ("job_items", "jobs", "origins", "generations"):
+        for table in ("job_items", "jobs", "origins", "generations", "carried"):
             older.execute(f"DROP TABLE {table}")
         older.execute("PRAGMA user_version = 0")
     async with retriever_on(tmp_path) as retriever:
