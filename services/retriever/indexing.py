@@ -8,10 +8,11 @@ removed behind it. Whatever dies in between, the write is done again or its trac
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from services.contracts.knowledge import Document, DocumentReceipt, DocumentWrite
 from services.retriever import filters, lexical
@@ -69,7 +70,7 @@ class Indexer:
             EmbeddingMismatch: the collection was built with another embedding model.
             IndexUnavailable: the index cannot answer now; nothing was changed.
         """
-        self._check_text(document.text)
+        self.check_text(document.text)
         draft = draft_of(document, pages)
         async with self._turns.write(place):
             begun = await self._catalogue.writes.begin(place, draft)
@@ -131,22 +132,54 @@ class Indexer:
         return DocumentReceipt(**document.model_dump(), outcome=outcome)
 
     async def _store(self, write: Write) -> int:
-        draft = write.draft
+        chunks = await self.chunks_of(write.draft)
+        await self.store([(write, chunk) for chunk in chunks])
+        return len(chunks)
+
+    async def chunks_of(self, draft: Draft) -> list[Chunk]:
+        """Cut a document.
+
+        Raises:
+            DocumentTooLarge: it makes more chunks than allowed.
+            DocumentEmpty: it holds nothing to search.
+        """
         chunks = await asyncio.to_thread(self._chunker.chunks, draft.text, draft.pages)
         self._check_chunks(chunks)
+        return chunks
+
+    async def store(self, chunks: Sequence[tuple[Write, Chunk]]) -> None:
+        """Embed chunks, of one document or of several, and hand them to the index.
+
+        Raises:
+            IndexUnavailable: the index cannot answer now.
+        """
         for at in range(0, len(chunks), CHUNKS_A_STEP):
             step = chunks[at : at + CHUNKS_A_STEP]
-            contexts = [context_of(draft.title, chunk) for chunk in step]
+            contexts = [context_of(write.draft.title, chunk) for write, chunk in step]
             vectors = await self._embedder.texts(contexts, "passage")
             words = await asyncio.to_thread(_words, contexts)
             points = [
                 _point(write, chunk, vector.tolist(), word)
-                for chunk, vector, word in zip(step, vectors, words, strict=True)
+                for (write, chunk), vector, word in zip(step, vectors, words, strict=True)
             ]
             await self._index.upsert(points)
-        return len(chunks)
 
-    def _check_text(self, text: str) -> None:
+    @contextlib.asynccontextmanager
+    async def holding(self, places: Iterable[Place]) -> AsyncIterator[None]:
+        """Wait until nobody else writes any of the documents."""
+        async with contextlib.AsyncExitStack() as stack:
+            # In one order, so that two that hold several never wait for each other.
+            for place in sorted(set(places), key=lambda place: place.id):
+                await stack.enter_async_context(self._turns.hold(place))
+            yield
+
+    def check_text(self, text: str) -> None:
+        """Refuse a text that cannot be a document.
+
+        Raises:
+            DocumentTooLarge: it is longer than allowed.
+            DocumentEmpty: it holds nothing to search.
+        """
         if len(text.encode()) > self._limits.max_document_bytes:
             raise DocumentTooLarge(
                 f"The text is longer than {self._limits.max_document_bytes} bytes; "

@@ -30,6 +30,8 @@ class Metrics:
     writes_waiting: Gauge
     query_cache_hits: Counter
     upkeep_failures: Counter
+    spool_bytes: Gauge
+    ingestion_batch_chunks: Histogram
 
 
 def open_metrics(registry: CollectorRegistry) -> Metrics:
@@ -112,5 +114,16 @@ def open_metrics(registry: CollectorRegistry) -> Metrics:
             "inkstone_upkeep_failures",
             "Unexpected failures of the loops beside the requests.",
             registry=registry,
+        ),
+        spool_bytes=Gauge(
+            "inkstone_spool_bytes",
+            "Bytes of files that wait to be ingested or tried again.",
+            registry=registry,
+        ),
+        ingestion_batch_chunks=Histogram(
+            "inkstone_ingestion_batch_chunks",
+            "Chunks that an ingestion job stored together.",
+            registry=registry,
+            buckets=(1, 8, 32, 64, 128, 256, 512, 1024, 4096),
         ),
     )

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from services.retriever.catalogue.opening import Catalogue, catalogue_over
-from services.retriever.catalogue.tables import open_database
+from services.retriever.catalogue.carrying import Carrying
+from services.retriever.catalogue.generations import Generations
+from services.retriever.catalogue.jobs import Jobs
+from services.retriever.catalogue.leases import Leases
+from services.retriever.catalogue.opening import Catalogue, catalogue_over, open_database
+from services.retriever.catalogue.origins import Origins
+from services.retriever.catalogue.tables import Database
+from services.retriever.changing import Changer, run_changer
 from services.retriever.chunking import Chunker
 from services.retriever.embedding import Embedder, open_sentence_embedder
 from services.retriever.embedding_model import locate_embedding_model
-from services.retriever.index.edge import open_edge_index
+from services.retriever.index.places import IndexPlaces, remove_unused
 from services.retriever.index.port import Index
+from services.retriever.index.switching import SwitchingIndex, open_switching_index
 from services.retriever.indexing import Indexer
+from services.retriever.jobs.intake import Intake
+from services.retriever.jobs.spool import Spool
+from services.retriever.jobs.worker import Workers, run_workers
 from services.retriever.metrics import Metrics, open_metrics
-from services.retriever.parsing.parser import open_parser
+from services.retriever.parsing.parser import Parser, open_parser
+from services.retriever.rebuilding import Rebuilder, run_rebuilder
+from services.retriever.rooms import Room, Rooms
 from services.retriever.searching import Searcher
 from services.retriever.settings import Settings
 from services.retriever.upkeep import Upkeep, run_upkeep
@@ -32,12 +44,20 @@ class Resources:
     settings: Settings
     metrics: Metrics
     catalogue: Catalogue
-    index: Index
+    index: SwitchingIndex
     """The vector engine: embedded or a server."""
     embedder: Embedder
     indexer: Indexer
     searcher: Searcher
     uploader: Uploader
+    intake: Intake
+    """Takes ingestion jobs in."""
+    rebuilder: Rebuilder
+    """Makes the index anew."""
+    rooms: Rooms
+    """The embedding models that run; ask here for what concerns a collection."""
+    changer: Changer
+    """Brings collections to the model that runs."""
 
     def missing(self) -> dict[str, str]:
         """Name what keeps the service from its work."""
@@ -46,73 +66,167 @@ class Resources:
 
 @contextlib.asynccontextmanager
 async def open_resources(
-    settings: Settings, registry: CollectorRegistry, *, embedder: Embedder | None = None
+    settings: Settings,
+    registry: CollectorRegistry,
+    *,
+    embedder: Embedder | None = None,
+    previous_embedder: Embedder | None = None,
 ) -> AsyncIterator[Resources]:
     """Open what the settings name; what a former process left undone is done again meanwhile.
 
     Args:
         embedder: used instead of loading the model that the settings name.
+        previous_embedder: used instead of loading the one that the settings name as previous.
     """
     metrics = open_metrics(registry)
     async with contextlib.AsyncExitStack() as stack:
         if embedder is None:
-            embedder = await stack.enter_async_context(_open_embedder(settings, metrics))
+            name = settings.embedding_model
+            embedder = await stack.enter_async_context(_open_embedder(name, settings, metrics))
+        if previous_embedder is None and settings.previous_embedding_model is not None:
+            name = settings.previous_embedding_model
+            previous_embedder = await stack.enter_async_context(
+                _open_embedder(name, settings, metrics)
+            )
         database = await stack.enter_async_context(
             open_database(settings.data_dir / "catalogue.sqlite3")
         )
-        installation = await database.installation()
-        index = await stack.enter_async_context(
-            _open_index(settings, embedder, installation, metrics)
+        carrying = Carrying(database, embedder.fingerprint)
+        rooms = await _open_rooms(
+            stack, settings, database, carrying, [embedder, previous_embedder], metrics
         )
-        catalogue = catalogue_over(database, embedder.fingerprint)
-        chunker = Chunker(
-            embedder.count_tokens,
-            chunk_tokens=settings.chunk_tokens,
-            overlap_tokens=settings.chunk_overlap_tokens,
-        )
-        indexer = Indexer(catalogue, index, embedder, chunker, settings.limits, metrics)
-        searcher = Searcher(
-            catalogue.documents,
-            index,
-            embedder,
-            settings.search,
-            settings.limits.max_filter_conditions,
-            metrics,
-        )
+        room = rooms.current
         parser = await stack.enter_async_context(open_parser(settings.limits, metrics))
-        uploader = Uploader(parser, indexer, metrics)
-        upkeep = Upkeep(catalogue, index, indexer, metrics)
+        uploader = Uploader(parser, rooms, metrics)
+        rebuilder = await _run_rebuilder(stack, settings, database, room, metrics)
+        changer = Changer(rooms, Generations(database, embedder.fingerprint), metrics)
+        await stack.enter_async_context(run_changer(changer))
+        workers = _workers(settings, database, rooms, parser, metrics)
+        intake = Intake(workers.jobs, workers.origins, workers.spool, workers, settings.jobs)
+        await workers.tidy()
+        await stack.enter_async_context(run_workers(workers))
+        yield Resources(
+            settings,
+            metrics,
+            room.catalogue,
+            room.index,
+            embedder,
+            room.indexer,
+            room.searcher,
+            uploader,
+            intake,
+            rebuilder,
+            rooms,
+            changer,
+        )
+
+
+async def _open_rooms(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    database: Database,
+    carrying: Carrying,
+    embedders: Sequence[Embedder | None],
+    metrics: Metrics,
+) -> Rooms:
+    """Open a room for each model that runs, the current one's first; clear away unused indexes."""
+    running: dict[str, Embedder] = {}
+    for embedder in embedders:
+        if embedder is not None:
+            running.setdefault(embedder.fingerprint, embedder)
+    await carrying.adopt_writes(running)
+    remove_unused(settings.data_dir / "index", await carrying.forget_models(running))
+    rooms = [
+        await _open_room(stack, settings, database, embedder, metrics)
+        for embedder in running.values()
+    ]
+    for room in rooms:
+        upkeep = Upkeep(room.catalogue, room.index, room.indexer, metrics)
         await stack.enter_async_context(run_upkeep(upkeep))
-        yield Resources(settings, metrics, catalogue, index, embedder, indexer, searcher, uploader)
+    return Rooms(rooms[0], rooms[1:], carrying)
 
 
-@contextlib.asynccontextmanager
-async def _open_embedder(settings: Settings, metrics: Metrics) -> AsyncIterator[Embedder]:
-    folder = await asyncio.to_thread(
-        locate_embedding_model, settings.embedding_model, settings.prepared_models_dir
+async def _open_room(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    database: Database,
+    embedder: Embedder,
+    metrics: Metrics,
+) -> Room:
+    places = await _places(settings, database, embedder, metrics)
+    serving = (await Generations(database, embedder.fingerprint).read()).serving
+    index = await stack.enter_async_context(open_switching_index(places.open, serving))
+    catalogue = catalogue_over(database, embedder.fingerprint)
+    indexer = _indexer(settings, catalogue, index, embedder, metrics)
+    searcher = Searcher(
+        catalogue.documents,
+        index,
+        embedder,
+        settings.search,
+        settings.limits.max_filter_conditions,
+        metrics,
     )
-    async with open_sentence_embedder(
-        settings.embedding_model, folder, settings.embedding, metrics
-    ) as embedder:
-        yield embedder
+    return Room(embedder, catalogue, index, indexer, searcher)
+
+
+def _indexer(
+    settings: Settings, catalogue: Catalogue, index: Index, embedder: Embedder, metrics: Metrics
+) -> Indexer:
+    chunker = Chunker(
+        embedder.count_tokens,
+        chunk_tokens=settings.chunk_tokens,
+        overlap_tokens=settings.chunk_overlap_tokens,
+    )
+    return Indexer(catalogue, index, embedder, chunker, settings.limits, metrics)
+
+
+async def _places(
+    settings: Settings, database: Database, embedder: Embedder, metrics: Metrics
+) -> IndexPlaces:
+    installation = await database.installation()
+    return IndexPlaces(settings, installation, embedder.fingerprint, embedder.dimensions, metrics)
+
+
+async def _run_rebuilder(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    database: Database,
+    room: Room,
+    metrics: Metrics,
+) -> Rebuilder:
+    def indexer_over(index: Index) -> Indexer:
+        return _indexer(settings, room.catalogue, index, room.embedder, metrics)
+
+    places = await _places(settings, database, room.embedder, metrics)
+    generations = Generations(database, room.embedder.fingerprint)
+    rebuilder = Rebuilder(
+        room.catalogue, generations, places, room.index, room.indexer, indexer_over, metrics
+    )
+    await stack.enter_async_context(run_rebuilder(rebuilder))
+    return rebuilder
+
+
+def _workers(
+    settings: Settings, database: Database, rooms: Rooms, parser: Parser, metrics: Metrics
+) -> Workers:
+    leases = Leases(database, settings.jobs.lease_seconds)
+    spool = Spool(settings.data_dir / "spool", settings.jobs.max_spooled_bytes, metrics)
+    return Workers(
+        jobs=Jobs(database),
+        leases=leases,
+        origins=Origins(database, leases),
+        rooms=rooms,
+        parser=parser,
+        spool=spool,
+        settings=settings.jobs,
+        metrics=metrics,
+    )
 
 
 @contextlib.asynccontextmanager
-async def _open_index(
-    settings: Settings, embedder: Embedder, installation: str, metrics: Metrics
-) -> AsyncIterator[Index]:
-    if settings.qdrant_url is None:
-        directory = settings.data_dir / "index" / embedder.fingerprint
-        async with open_edge_index(
-            directory, embedder.dimensions, metrics, settings.index_flush_seconds
-        ) as index:
-            yield index
-        return
-    from services.retriever.index.server import open_server_index
-
-    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    collection = f"inkstone-{installation}-{embedder.fingerprint}"
-    async with open_server_index(
-        settings.qdrant_url, key, collection, embedder.dimensions, settings.cluster, metrics
-    ) as server:
-        yield server
+async def _open_embedder(
+    name: str, settings: Settings, metrics: Metrics
+) -> AsyncIterator[Embedder]:
+    folder = await asyncio.to_thread(locate_embedding_model, name, settings.prepared_models_dir)
+    async with open_sentence_embedder(name, folder, settings.embedding, metrics) as embedder:
+        yield embedder

@@ -77,6 +77,35 @@ class Cluster(SettingsGroup):
     """Whether whole vectors and words stay on disk; sensible with quantization and a quick disk."""
 
 
+class Jobs(SettingsGroup):
+    """Ingestion jobs."""
+
+    concurrent: int = Field(default=2, ge=1, le=64)
+    """Jobs that are worked on at the same time."""
+    batch_chunks: int = Field(default=128, ge=1, le=4096)
+    """Chunks after which the documents of a batch are stored together."""
+    batch_files: int = Field(default=64, ge=1, le=512)
+    """Documents after which a batch is stored, however few chunks they have."""
+    max_open: int = Field(default=100, ge=1)
+    """Jobs of one tenant that have work left; one more is told to come back."""
+    max_files: int = Field(default=100_000, ge=1)
+    """Files of one job."""
+    max_upload_files: int = Field(default=1000, ge=1)
+    """Files whose bytes come in one request."""
+    max_spooled_bytes: int = Field(default=4096 * MIB, ge=1024)
+    """Bytes of all tenants that may wait to be ingested; more are told to come back."""
+    max_failed_bytes: int = Field(default=512 * MIB, ge=0)
+    """Bytes of files that failed, kept to be tried again; the oldest go first."""
+    lease_seconds: float = Field(default=15.0, gt=0)
+    """How long a job stays with a worker that gives no sign of life."""
+    file_patience_seconds: float = Field(default=900.0, gt=0)
+    """How long a sync waits for the next bytes before the files that lack them fail."""
+    slice_seconds: float = Field(default=10.0, gt=0)
+    """How long a job is worked on before another that waits has its turn."""
+    keep_finished_seconds: float = Field(default=7 * 86_400.0, ge=0)
+    """How long a job that ended can be read, and its failed files tried again."""
+
+
 class Search(SettingsGroup):
     """How the two rankings become one."""
 
@@ -102,6 +131,8 @@ class Settings(ServiceSettings):
     """Where the packaged embedding model is prepared once; `models` under `data_dir` when unset."""
     embedding_model: str = "multilingual-e5-small"
     """The packaged model, a folder, or a hub id of a sentence-transformers model."""
+    previous_embedding_model: str | None = None
+    """The model that ran before, which answers for its collections until the new one has them."""
     qdrant_url: str | None = None
     """A Qdrant server or cluster; the embedded core is used when unset."""
     qdrant_api_key: SecretStr | None = None
@@ -115,6 +146,7 @@ class Settings(ServiceSettings):
     """Tokens that neighbouring chunks of one section share."""
     embedding: Embedding = Embedding()
     limits: Limits = Limits()
+    jobs: Jobs = Jobs()
     search: Search = Search()
 
     @property

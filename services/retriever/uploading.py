@@ -20,10 +20,10 @@ from services.contracts.knowledge import (
 )
 from services.retriever.catalogue.records import Place, canonical_id
 from services.retriever.chunking import PageStart
-from services.retriever.indexing import Indexer
 from services.retriever.metrics import Metrics
 from services.retriever.parsing.outcomes import FileCode, Refused
 from services.retriever.parsing.parser import Parser
+from services.retriever.rooms import Rooms
 
 FILES_AT_ONCE = 4
 """Files of one upload that are read and indexed at the same time."""
@@ -52,14 +52,14 @@ class Uploader:
     """Reads files and writes them as documents."""
 
     parser: Parser
-    indexer: Indexer
+    rooms: Rooms
     metrics: Metrics
 
     async def upload(
         self, tenant: str, collection: str, files: Sequence[UploadFile], label: Label
     ) -> UploadReceipt:
         """Store each file as a document, in the order they were sent."""
-        ids = [label.id_of(_bare_name(file)) for file in files]
+        ids = [label.id_of(bare_name(file.filename or "")) for file in files]
         turns = asyncio.Semaphore(FILES_AT_ONCE)
 
         async def one(at: int, file: UploadFile) -> FileOutcome:
@@ -82,14 +82,15 @@ class Uploader:
         except ValidationError:
             message = "The file's name cannot be a document's id; rename it."
             return _failed(file, place.id, FileCode.NAME_INVALID, message)
-        name = place.id if label.document_id is None else canonical_id(_bare_name(file))
+        sent = canonical_id(bare_name(file.filename or ""))
+        name = place.id if label.document_id is None else sent
         parsed = await self.parser.parse(name, await file.read())
         if isinstance(parsed, Refused):
             return _failed(file, place.id, parsed.code, parsed.message)
         document = DocumentWrite(text=parsed.text, title=parsed.title, metadata=label.metadata)
         pages = [PageStart(page, start) for page, start in parsed.pages]
         try:
-            receipt = await self.indexer.write(place, document, pages)
+            receipt = await self.rooms.write(place, document, pages)
         except ServiceError as error:
             return _failed(file, place.id, error.code, error.message)
         return FileOutcome(
@@ -100,9 +101,9 @@ class Uploader:
         )
 
 
-def _bare_name(file: UploadFile) -> str:
+def bare_name(filename: str) -> str:
     """Drop the folders that some clients send."""
-    return PurePosixPath((file.filename or "").replace("\\", "/")).name
+    return PurePosixPath(filename.replace("\\", "/")).name
 
 
 def _failed(file: UploadFile, document_id: str, code: str, message: str) -> FileOutcome:

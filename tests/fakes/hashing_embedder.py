@@ -29,6 +29,12 @@ class HashingEmbedder:
     fingerprint: str = "0123456789ab"
     name: str = "hashing"
     dimensions: int = DIMENSIONS
+    salt: str = ""
+    """Makes it another model: its vectors tell nothing to one with another salt."""
+    delay_seconds: float = 0.0
+    """How long it takes for anything but questions."""
+    asked: list[str] = field(default_factory=list)
+    """Every question."""
     embedded: list[str] = field(default_factory=list)
     """Every text that was not a question."""
     kinds: list[Kind] = field(default_factory=list)
@@ -39,6 +45,10 @@ class HashingEmbedder:
     """Texts that are not held up all the same."""
     failure: Exception | None = None
     """Raised instead of embedding anything but questions."""
+    poison: str | None = None
+    """A text with this in it fails whatever it is embedded with."""
+    passes: list[int] = field(default_factory=list)
+    """How many texts came together, each time."""
 
     def __post_init__(self) -> None:
         self.passages_may_go.set()
@@ -49,7 +59,8 @@ class HashingEmbedder:
 
     async def question(self, text: str) -> Vector:
         """Embed one question."""
-        return _vector(text)
+        self.asked.append(text)
+        return _vector(text, self.salt)
 
     async def texts(self, texts: Sequence[str], kind: Kind) -> list[Vector]:
         """Embed many texts."""
@@ -59,14 +70,23 @@ class HashingEmbedder:
         self.free_texts -= len(texts)
         if self.failure is not None:
             raise self.failure
+        if self.poison is not None and any(self.poison in text for text in texts):
+            raise RuntimeError("a text that the model cannot take")
         self.embedded.extend(texts)
-        return [_vector(text) for text in texts]
+        self.passes.append(len(texts))
+        await asyncio.sleep(self.delay_seconds)
+        return [_vector(text, self.salt) for text in texts]
 
 
-def _vector(text: str) -> Vector:
+def another_model(delay_seconds: float = 0.0) -> HashingEmbedder:
+    """A model whose vectors tell nothing to the usual one."""
+    return HashingEmbedder("ba9876543210", "another", salt="x", delay_seconds=delay_seconds)
+
+
+def _vector(text: str, salt: str) -> Vector:
     vector = np.zeros(DIMENSIONS, dtype=np.float32)
     for token in tokens(text):
-        digest = hashlib.blake2b(token.encode(), digest_size=4).digest()
+        digest = hashlib.blake2b(f"{salt}{token}".encode(), digest_size=4).digest()
         vector[int.from_bytes(digest, "big") % DIMENSIONS] += 1
     if not vector.any():
         vector[0] = 1

@@ -95,16 +95,27 @@ class Retriever:
         Raises:
             InvalidRequest: `upload_aborted` when the caller broke it off.
         """
+        payload = await self.relay(caller, _path(collection, "files"), content_type, body)
+        return UploadReceipt.model_validate_json(payload)
+
+    async def relay(
+        self, caller: Caller, path: str, content_type: str, body: AsyncIterator[bytes]
+    ) -> bytes:
+        """Pass a body on piece by piece, and return the whole reply.
+
+        Raises:
+            InvalidRequest: `upload_aborted` when the caller broke it off.
+        """
         relay = _Relay(body)
         try:
             async with self.uploads.stream(
                 "POST",
-                _path(collection, "files"),
+                path,
                 data=relay,
                 content_type=content_type,
-                headers=_identity(caller),
+                headers=identity_headers(caller),
             ) as reply:
-                return UploadReceipt.model_validate_json(await reply.read())
+                return await reply.read()
         except ServiceError:
             if relay.failure is None:
                 raise
@@ -130,7 +141,7 @@ class Retriever:
     ) -> _Reply:
         sent: Any = None if body is None else body.model_dump(mode="json")
         got = await self.peer.json(
-            method, path, body=sent, headers=_identity(caller), params=params
+            method, path, body=sent, headers=identity_headers(caller), params=params
         )
         return reply.model_validate(got)
 
@@ -161,7 +172,8 @@ def _path(collection: str, *parts: str) -> str:
     return "/".join(("/collections", *(quote(part, safe="") for part in (collection, *parts))))
 
 
-def _identity(caller: Caller) -> dict[str, str]:
+def identity_headers(caller: Caller) -> dict[str, str]:
+    """Say on whose behalf a call is made."""
     groups = ",".join(quote(group, safe="") for group in caller.groups)
     curator = caller.may(Scope.KNOWLEDGE) and not caller.for_end_user
     return {

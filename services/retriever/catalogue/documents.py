@@ -9,6 +9,8 @@ from sqlalchemy import delete, func, insert, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.knowledge import Collection, Document, DocumentText
+from services.retriever.catalogue.job_tables import jobs
+from services.retriever.catalogue.jobs import cancel_jobs
 from services.retriever.catalogue.records import Caller, Live, Place, document_of, live_of
 from services.retriever.catalogue.statements import (
     at,
@@ -116,13 +118,15 @@ class Documents:
         ]
 
     async def delete_collection(self, tenant: str, name: str) -> None:
-        """Remove a collection with its documents and the writes under way.
+        """Remove a collection with its documents, the writes under way and its ingestions.
 
         Raises:
             CollectionNotFound: there is no such collection.
         """
         async with self._database.write() as connection:
             row = await collection_row(connection, tenant, name)
+            ingested = (jobs.c.tenant == tenant) & (jobs.c.collection == name)
+            await cancel_jobs(connection, ingested)
             for table in (documents, writes):
                 await _leave_all_behind(connection, table, tenant, name, row.fingerprint)
             this = (collections.c.tenant == tenant, collections.c.name == name)

@@ -69,8 +69,13 @@ class Repairs:
         async with self._database.write() as connection:
             await connection.execute(delete(leftovers).where(leftovers.c.revision.in_(revisions)))
 
-    async def disown(self, revisions: Revisions[int]) -> None:
-        """Let the chunks of these revisions be removed, unless something here still knows them."""
+    async def disown(self, revisions: Revisions[int]) -> list[int]:
+        """Let the chunks of these revisions be removed, unless something here still knows them.
+
+        Returns:
+            Those that nothing knows.
+        """
+        strays = []
         async with self._database.write() as connection:
             for revision in sorted(revisions):
                 known = [
@@ -79,4 +84,6 @@ class Repairs:
                     for this in (table.c.revision == revision,)
                 ]
                 if known == [None, None]:
+                    strays.append(revision)
                     await leave_behind(connection, revision, self._fingerprint)
+        return strays

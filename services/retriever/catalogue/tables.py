@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from sqlalchemy import (
     JSON,
@@ -20,12 +19,9 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.chassis.sqlite import WRITES, prepare_sqlite
-
-BUSY_SECONDS = 10
-"""How long a statement waits for another process's transaction."""
+from services.chassis.sqlite import WRITES
 
 metadata = MetaData()
 
@@ -105,6 +101,24 @@ leftovers = Table(
 Index("leftovers_by_fingerprint", leftovers.c.fingerprint)
 
 
+generations = Table(
+    "generations",
+    metadata,
+    Column("fingerprint", String, primary_key=True),
+    Column("serving", Integer, nullable=False),
+    Column("building", Integer),
+)
+"""Which making of an embedding model's index serves, and which one is being made."""
+
+carried = Table(
+    "carried",
+    metadata,
+    Column("fingerprint", String, primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("chunks", Integer, nullable=False),
+)
+"""Live revisions of another model's collections that a new model's index holds already."""
+
 installations = Table(
     "installations",
     metadata,
@@ -140,18 +154,3 @@ class Database:
             await connection.execute(named.on_conflict_do_nothing())
             name: str = (await connection.scalars(select(installations.c.name))).one()
             return name
-
-
-@contextlib.asynccontextmanager
-async def open_database(path: Path) -> AsyncIterator[Database]:
-    """Open the SQLite catalogue, creating what is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-    prepare_sqlite(engine, busy_seconds=BUSY_SECONDS)
-    try:
-        database = Database(engine)
-        async with database.write() as connection:
-            await connection.run_sync(metadata.create_all)
-        yield database
-    finally:
-        await engine.dispose()

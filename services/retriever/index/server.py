@@ -236,6 +236,21 @@ async def open_server_index(
         await client.close()
 
 
+async def drop_collection(url: str, api_key: str | None, collection: str) -> None:
+    """Remove a server's collection.
+
+    Raises:
+        IndexUnavailable: the server does not answer.
+    """
+    client = AsyncQdrantClient(url, api_key=api_key, timeout=CALL_SECONDS)
+    try:
+        await client.delete_collection(collection)
+    except (ApiException, OSError) as error:
+        raise IndexUnavailable("The Qdrant server does not remove the collection.") from error
+    finally:
+        await client.close()
+
+
 def _scored(points: Sequence[Any]) -> list[Scored]:
     """Put points with equal scores in one order everywhere, and leave out those that share no
     word: some engines list them with a score of zero.

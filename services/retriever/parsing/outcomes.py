@@ -25,6 +25,10 @@ class FileCode(StrEnum):
     "Its name cannot be a document's id."
     NAME_REPEATED = "file_name_repeated"
     "Another file of the same upload has its name."
+    GONE = "file_gone"
+    "Its bytes were not kept that long; send it again."
+    NEVER_SENT = "file_never_sent"
+    "A sync named it and its bytes did not come in time."
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,5 +40,5 @@ async def delete_collection(
     resources: Borrowed, caller: CallerOf, collection: CollectionName
 ) -> Deleted:
     """Remove a collection with all its documents."""
-    await resources.indexer.delete_collection(caller.tenant, collection)
+    await resources.rooms.delete_collection(caller.tenant, collection)
     return Deleted(id=collection, object="collection")

@@ -27,7 +27,7 @@ async def write_document(
     resources: Borrowed, place: PlaceOf, document: DocumentWrite
 ) -> DocumentReceipt:
     """Store a document, replace it, or find that nothing changed."""
-    return await resources.indexer.write(place, document)
+    return await resources.rooms.write(place, document)
 
 
 @router.get("")
@@ -59,5 +59,5 @@ async def read_document(resources: Borrowed, caller: CallerOf, place: PlaceOf) -
 @router.delete("/{document_id}")
 async def delete_document(resources: Borrowed, place: PlaceOf) -> Deleted:
     """Remove a document; no search sees it afterwards."""
-    await resources.indexer.delete(place)
+    await resources.rooms.delete(place)
     return Deleted(id=place.id, object="collection.document")

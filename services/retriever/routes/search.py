@@ -20,7 +20,7 @@ router = APIRouter(tags=["search"])
 @router.post("/search")
 async def search(resources: Borrowed, caller: CallerOf, body: CollectionSearch) -> SearchResult:
     """Find the passages nearest to a question in one or more collections."""
-    return await resources.searcher.search(caller, body)
+    return await resources.rooms.search(caller, body)
 
 
 @router.post("/embeddings")

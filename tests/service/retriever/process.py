@@ -1,5 +1,5 @@
 """The retriever with a hashing embedder as a process of its own, to be killed:
-`python -m tests.service.retriever.process FOLDER PORT`."""
+`python -m tests.service.retriever.process FOLDER PORT [change]`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import aiohttp
 
 from services.chassis.serving import Listening, serve
 from services.retriever.app import create_app
-from tests.fakes.hashing_embedder import HashingEmbedder
+from services.retriever.settings import Jobs
+from tests.fakes.hashing_embedder import HashingEmbedder, another_model
 from tests.service.retriever.retriever import Client, settings_for
 
 READY_SECONDS = 60
@@ -23,11 +24,11 @@ READY_SECONDS = 60
 
 @contextlib.asynccontextmanager
 async def retriever_process(
-    folder: Path, port: int, session: aiohttp.ClientSession
+    folder: Path, port: int, session: aiohttp.ClientSession, *change: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client]]:
     """Run the process until it is killed, at the latest at the end of the context."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.service.retriever.process", str(folder), str(port)
+        sys.executable, "-m", "tests.service.retriever.process", str(folder), str(port), *change
     )
     try:
         client = Client(session, f"http://127.0.0.1:{port}")
@@ -53,8 +54,15 @@ async def _ready(client: Client) -> bool:
 def main() -> None:
     """Serve until a signal."""
     listening = Listening(port=int(sys.argv[2]), log_level="WARNING")
-    settings = settings_for(Path(sys.argv[1]), listening=listening)
-    serve(create_app(settings, embedder=HashingEmbedder()), "retriever", listening)
+    # Small batches and short leases, so that a kill comes between many steps.
+    jobs = Jobs(batch_chunks=16, lease_seconds=1.0)
+    settings = settings_for(Path(sys.argv[1]), listening=listening, jobs=jobs)
+    if sys.argv[3:] == ["change"]:
+        slow = another_model(delay_seconds=0.05)
+        app = create_app(settings, embedder=slow, previous_embedder=HashingEmbedder())
+    else:
+        app = create_app(settings, embedder=HashingEmbedder())
+    serve(app, "retriever", listening)
 
 
 if __name__ == "__main__":

@@ -131,11 +131,16 @@ def settings_for(folder: Path, **values: Any) -> Settings:
 
 @contextlib.asynccontextmanager
 async def retriever_on(
-    folder: Path, embedder: Embedder | None = None, **values: Any
+    folder: Path,
+    embedder: Embedder | None = None,
+    previous_embedder: Embedder | None = None,
+    **values: Any,
 ) -> AsyncIterator[RetrieverUnderTest]:
     """Run a retriever whose state lies in a folder, to be started there again."""
     chosen = embedder or HashingEmbedder()
-    app = create_app(settings_for(folder, **values), embedder=chosen)
+    app = create_app(
+        settings_for(folder, **values), embedder=chosen, previous_embedder=previous_embedder
+    )
     async with running(app) as url, aiohttp.ClientSession() as session:
         assert isinstance(chosen, HashingEmbedder)
         yield RetrieverUnderTest(Client(session, url), app.state.resources, chosen)

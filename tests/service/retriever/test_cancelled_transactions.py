@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from services.retriever.catalogue.tables import Database, open_database
+from services.retriever.catalogue.opening import open_database
+from services.retriever.catalogue.tables import Database
 
 pytestmark = pytest.mark.anyio
 

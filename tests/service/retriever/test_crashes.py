@@ -52,7 +52,7 @@ async def in_step(retriever: RetrieverUnderTest) -> dict[int, int]:
 
 def child_of(retriever: RetrieverUnderTest) -> int:
     """The process id of the child that owns the index."""
-    index = retriever.resources.index
+    index = retriever.resources.index.current
     assert isinstance(index, EdgeIndex)
     assert index.child_pid is not None
     return index.child_pid

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from services.retriever.settings import Limits
-from tests.fakes.hashing_embedder import HashingEmbedder
 from tests.service.retriever.retriever import retriever_on
 
 pytestmark = pytest.mark.anyio
@@ -70,38 +69,3 @@ async def test_an_upload_that_is_too_large_is_refused_whole(tmp_path: Path) -> N
     async with retriever_on(tmp_path, limits=Limits(max_upload_bytes=4096)) as retriever:
         reply = await retriever.client.upload([("a.txt", b"apple " * 2000)])
         assert (reply.status, reply.code) == (413, "payload_too_large")
-
-
-async def test_another_embedding_model_does_not_touch_what_the_former_built(
-    tmp_path: Path,
-) -> None:
-    async with retriever_on(tmp_path) as former:
-        await former.client.put("d", "apple")
-    other = HashingEmbedder(fingerprint="ba9876543210")
-    async with retriever_on(tmp_path, other) as retriever:
-        client = retriever.client
-        for reply in (
-            await client.search("apple"),
-            await client.put("d", "apple"),
-            await client.put("e", "pear"),
-        ):
-            assert (reply.status, reply.code) == (409, "embedding_mismatch")
-        (collection,) = (await client.call("GET", "/collections")).body["data"]
-        assert collection["embedding_fingerprint"] == HashingEmbedder().fingerprint
-        assert (await client.put("d", "apple", collection="fresh")).status == 200
-    async with retriever_on(tmp_path) as again:
-        assert (await again.client.search("apple")).passages == ["apple"]
-
-
-async def test_a_collection_of_a_former_model_can_be_deleted_and_written_anew(
-    tmp_path: Path,
-) -> None:
-    async with retriever_on(tmp_path) as former:
-        await former.client.put("d", "apple")
-    other = HashingEmbedder(fingerprint="ba9876543210")
-    async with retriever_on(tmp_path, other) as retriever:
-        assert (await retriever.client.call("DELETE", "/collections/docs")).status == 200
-        await retriever.client.put("d", "apple")
-        assert (await retriever.client.search("apple")).passages == ["apple"]
-    async with retriever_on(tmp_path) as again:
-        assert (await again.client.search("apple")).code == "embedding_mismatch"

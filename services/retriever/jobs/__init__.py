@@ -1,0 +1,1 @@
+"""Ingestion jobs: bytes on disk first, then documents in batches, whatever dies in between."""
