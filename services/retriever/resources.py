@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from services.retriever.catalogue.opening import Catalogue, catalogue_over
 from services.retriever.catalogue.tables import open_database
 from services.retriever.chunking import Chunker
-from services.retriever.embedding import Embedder, open_sentence_embedder
-from services.retriever.embedding_model import locate_embedding_model
+from services.retriever.embedders.opening import open_embedder
+from services.retriever.embedding import Embedder
 from services.retriever.index.edge import open_edge_index
 from services.retriever.index.port import Index
 from services.retriever.indexing import Indexer
@@ -55,11 +54,12 @@ async def open_resources(
     """
     metrics = open_metrics(registry)
     async with contextlib.AsyncExitStack() as stack:
-        if embedder is None:
-            embedder = await stack.enter_async_context(_open_embedder(settings, metrics))
         database = await stack.enter_async_context(
             open_database(settings.data_dir / "catalogue.sqlite3")
         )
+        if embedder is None:
+            built_with = await database.fingerprints()
+            embedder = await stack.enter_async_context(open_embedder(settings, built_with, metrics))
         installation = await database.installation()
         index = await stack.enter_async_context(
             _open_index(settings, embedder, installation, metrics)
@@ -84,17 +84,6 @@ async def open_resources(
         upkeep = Upkeep(catalogue, index, indexer, metrics)
         await stack.enter_async_context(run_upkeep(upkeep))
         yield Resources(settings, metrics, catalogue, index, embedder, indexer, searcher, uploader)
-
-
-@contextlib.asynccontextmanager
-async def _open_embedder(settings: Settings, metrics: Metrics) -> AsyncIterator[Embedder]:
-    folder = await asyncio.to_thread(
-        locate_embedding_model, settings.embedding_model, settings.prepared_models_dir
-    )
-    async with open_sentence_embedder(
-        settings.embedding_model, folder, settings.embedding, metrics
-    ) as embedder:
-        yield embedder
 
 
 @contextlib.asynccontextmanager

@@ -141,6 +141,12 @@ class Database:
             name: str = (await connection.scalars(select(installations.c.name))).one()
             return name
 
+    async def fingerprints(self) -> set[str]:
+        """Name the embedding models that the collections come from."""
+        async with self.read() as connection:
+            query = select(collections.c.fingerprint).distinct()
+            return set(await connection.scalars(query))
+
 
 @contextlib.asynccontextmanager
 async def open_database(path: Path) -> AsyncIterator[Database]:
