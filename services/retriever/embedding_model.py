@@ -104,6 +104,8 @@ def prepare_onnx_model(models_dir: Path, on_progress: Progress = _silent) -> Onn
         ModelNotFoundError: a package that making it needs is not installed.
     """
     folder = models_dir / ONNX_FOLDER
+    # Looked for first: a folder that another process brings meanwhile is whole.
+    was_there = folder.is_dir()
     if (known := read_manifest(folder)) is not None:
         return known
     weights = _packaged_weights()
@@ -114,7 +116,8 @@ def prepare_onnx_model(models_dir: Path, on_progress: Progress = _silent) -> Onn
         )
     from services.retriever.packaged.onnx_folder import write_onnx_folder
 
-    shutil.rmtree(folder, ignore_errors=True)
+    if was_there:
+        shutil.rmtree(folder, ignore_errors=True)
     with _staged(folder) as staging:
         return write_onnx_folder(weights, staging, _source_vectors(weights), on_progress)
 

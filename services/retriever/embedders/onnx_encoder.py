@@ -13,8 +13,15 @@ from tokenizers import Tokenizer
 from services.retriever.embedding import Kind, Vector
 from services.retriever.onnx_model import MODEL_FILE, TOKENIZER_FILE, OnnxManifest
 
+PASS_TOKENS = 4096
+"""The most tokens of one forward pass, padding counted; what a pass holds in memory grows with it.
+One text may be longer."""
+
 _SHORTEST_PART = 0.75
-"""A text shorter than this part of the longest is left to another pass than to padding."""
+_SHORTEST_LESS = 8
+"""A text shorter than this part of the longest, less so many tokens, is left to another pass:
+padding would cost more than the pass."""
+
 _ONLY_ERRORS = 3
 
 
@@ -64,11 +71,18 @@ class OnnxEncoder:
 
 
 def passes(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Share texts out to forward passes: positions in `lengths`, the longest texts first."""
+    """Share texts out to forward passes: positions in `lengths`, the longest texts first.
+
+    Args:
+        lengths: tokens of each text.
+        most: texts of one pass.
+    """
     waiting = sorted(range(len(lengths)), key=lambda at: -lengths[at])
     while waiting:
-        least = _SHORTEST_PART * lengths[waiting[0]]
-        chosen = [at for at in waiting[:most] if lengths[at] >= least]
+        longest = lengths[waiting[0]]
+        room = max(1, min(most, PASS_TOKENS // longest))
+        least = _SHORTEST_PART * longest - _SHORTEST_LESS
+        chosen = [at for at in waiting[:room] if lengths[at] >= least]
         yield chosen
         waiting = waiting[len(chosen) :]
 
