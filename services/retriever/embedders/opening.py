@@ -35,14 +35,19 @@ async def open_embedder(
     Raises:
         ModelNotFoundError: the model cannot be had.
     """
-    encoder = await asyncio.to_thread(_load, settings, built_with)
+    encoder = await asyncio.to_thread(load_encoder, settings, built_with)
     async with run_embedder(
         settings.embedding_model, encoder, settings.embedding, metrics
     ) as embedder:
         yield embedder
 
 
-def _load(settings: Settings, built_with: Set[str]) -> Encoder:
+def load_encoder(settings: Settings, built_with: Set[str]) -> Encoder:
+    """Load the model that the settings name, in the form that this home wants; blocks.
+
+    Raises:
+        ModelNotFoundError: the model cannot be had.
+    """
     embedding = settings.embedding
     located = locate_model(
         settings.embedding_model, settings.prepared_models_dir, embedding.backend
