@@ -60,8 +60,10 @@ def encoder(weights: Path, tmp_path: Path) -> OnnxEncoder:
     return OnnxEncoder(folder, manifest, threads=1, texts_a_pass=4)
 
 
-def made(weights: Path, folder: Path, encoder: OnnxEncoder, *, turned: float = 0.0) -> OnnxManifest:
-    """Make a folder, compared with the vectors of another encoder turned by so much."""
+def made(
+    weights: Path, folder: Path, encoder: OnnxEncoder, *, turned: float = 0.0, texts: int = 1000
+) -> OnnxManifest:
+    """Make a folder, compared with the vectors of another encoder, the first turned by so much."""
 
     def reference(texts: Sequence[str], kind: Kind) -> Floats:
         prompts = {"query": "query: ", "passage": "passage: "}
@@ -69,8 +71,8 @@ def made(weights: Path, folder: Path, encoder: OnnxEncoder, *, turned: float = 0
         aside = np.roll(vectors, 1, axis=1)
         aside -= np.sum(aside * vectors, axis=1, keepdims=True) * vectors
         aside /= np.linalg.norm(aside, axis=1, keepdims=True)
-        turn: Floats = np.cos(turned) * vectors + np.sin(turned) * aside
-        return turn
+        vectors[:texts] = (np.cos(turned) * vectors + np.sin(turned) * aside)[:texts]
+        return vectors
 
     folder.mkdir()
     return onnx_folder.write_onnx_folder(weights, folder, reference, silent)
@@ -151,6 +153,14 @@ def test_a_model_unlike_its_source_is_refused_and_that_is_remembered(
     assert manifest.likeness.mean == pytest.approx(np.cos(0.15), abs=1e-3)
     assert read_manifest(folder) == manifest
     assert [path.name for path in folder.iterdir()] == [MANIFEST_FILE]
+
+
+def test_one_text_that_is_far_off_is_reason_enough(
+    weights: Path, tmp_path: Path, encoder: OnnxEncoder
+) -> None:
+    manifest = made(weights, tmp_path / "refused", encoder, turned=0.15, texts=1)
+    assert manifest.likeness.mean > onnx_folder.LEAST_MEAN_COSINE
+    assert not manifest.accepted
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", MANIFEST_FILE])
