@@ -5,7 +5,10 @@ log. Beside it stands a proxy on the same stack that does nothing. The ways take
 busy machine slows them all: trust the differences and the ratios. What is measured has one core;
 upstream and clients share another.
 
-    python benchmarks/gateway_overhead.py [--rounds 5] [--seconds 2]
+    python benchmarks/gateway_overhead.py [--rounds 5] [--seconds 2] [--litellm PATH]
+
+With `--litellm`, the `litellm` command of an environment with `litellm[proxy]`, that proxy is
+measured beside them, with one worker as the gateway.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from services.chassis.credentials import new_api_key, new_key_id
 HERE = Path(__file__).parent / "loopback"
 ADDED_MS_BAR = 0.6
 DELAY_P99_MS_BAR = 5.0
+PEER_BAR = 20
 CLIENTS = 64
 _CORES = sorted(os.sched_getaffinity(0))
 _MEASURED_CORE, _OTHERS_CORE = _CORES[0], _CORES[-1]
@@ -72,11 +76,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--litellm", type=Path, help="the command of LiteLLM's proxy")
     options = parser.parse_args()
-    uvloop.run(_measure(options.rounds, options.seconds))
+    uvloop.run(_measure(options.rounds, options.seconds, options.litellm))
 
 
-async def _measure(rounds: int, seconds: float) -> None:
+async def _measure(rounds: int, seconds: float, litellm: Path | None) -> None:
     os.sched_setaffinity(0, {_OTHERS_CORE})
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -89,6 +94,9 @@ async def _measure(rounds: int, seconds: float) -> None:
             Way(Server("bare proxy", bare, "base", "engine-key"), bare_pid),
             Way(Server("gateway", gateway, "bench", key), gateway_pid),
         ]
+        if litellm is not None:
+            peer, peer_pid, peer_key = stack.enter_context(_litellm(litellm, folder, upstream))
+            ways.append(Way(Server("LiteLLM", peer, "bench", peer_key), peer_pid))
         for way in ways:
             await run(way.server, clients=8, seconds=1)
         for _ in range(rounds):
@@ -116,11 +124,16 @@ def _print(ways: list[Way]) -> None:
     token_cpu = [statistics.median(way.token_cpu) * 1e6 for way in ways]
     row(f"{CLIENTS} streams, CPU", token_cpu, "us/token")
 
-    direct, bare, gateway = (_quantile(way.alone.times, 0.5) for way in ways)
+    direct, bare, gateway = (_quantile(way.alone.times, 0.5) for way in ways[:3])
     print(f"\nadded median at 1 client: {gateway - direct:.3f} ms (bar {ADDED_MS_BAR} ms),")
     print(f"of which a proxy that does nothing takes {bare - direct:.3f} ms")
-    delay = _quantile(ways[-1].streams.delays, 0.99)
+    delay = _quantile(ways[2].streams.delays, 0.99)
     print(f"token delay p99 at 6,400 tokens/s: {delay:.3f} ms (bar {DELAY_P99_MS_BAR} ms)")
+    for peer in ways[3:]:
+        times = ways[2].many.rate / peer.many.rate
+        print(
+            f"{CLIENTS} clients: {times:.1f}x the requests of {peer.server.name} (bar {PEER_BAR}x)"
+        )
 
 
 def _quantile(values: list[float], share: float) -> float:
@@ -138,9 +151,7 @@ def _running(
     *command: str, core: int, environment: Mapping[str, str] | None = None, log: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     output = log.open("wb") if log else None
-    process = subprocess.Popen(
-        [sys.executable, *command], env=environment, stdout=output, stderr=output
-    )
+    process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     os.sched_setaffinity(process.pid, {core})
     try:
         yield process
@@ -152,7 +163,9 @@ def _running(
 @contextlib.contextmanager
 def _upstream() -> Iterator[tuple[int, int]]:
     port = free_port()
-    with _running(str(HERE / "upstream.py"), str(port), core=_OTHERS_CORE) as process:
+    with _running(
+        sys.executable, str(HERE / "upstream.py"), str(port), core=_OTHERS_CORE
+    ) as process:
         wait_for_port(port, process)
         yield port, process.pid
 
@@ -160,9 +173,31 @@ def _upstream() -> Iterator[tuple[int, int]]:
 @contextlib.contextmanager
 def _bare(upstream: int) -> Iterator[tuple[int, int]]:
     port = free_port()
-    with _running(str(HERE / "bare.py"), str(port), str(upstream), core=_MEASURED_CORE) as process:
+    command = (sys.executable, str(HERE / "bare.py"), str(port), str(upstream))
+    with _running(*command, core=_MEASURED_CORE) as process:
         wait_for_port(port, process)
         yield port, process.pid
+
+
+@contextlib.contextmanager
+def _litellm(command: Path, folder: Path, upstream: int) -> Iterator[tuple[int, int, str]]:
+    port = free_port()
+    config = folder / "litellm.yaml"
+    config.write_text(
+        "model_list: [{model_name: bench, litellm_params: {model: openai/base, api_key: engine-key,"
+        f" api_base: 'http://127.0.0.1:{upstream}/v1'}}}}]\n"
+    )
+    key = new_api_key(new_key_id())
+    environment = {
+        **os.environ,
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_MASTER_KEY": f"sk-{key}",
+    }
+    log = folder / "litellm.log"
+    served = (str(command), "--config", str(config), "--host", "127.0.0.1", "--port", str(port))
+    with _running(*served, core=_MEASURED_CORE, environment=environment, log=log) as process:
+        wait_for_port(port, process)
+        yield port, process.pid, f"sk-{key}"
 
 
 @contextlib.asynccontextmanager
@@ -182,7 +217,7 @@ async def _gateway(folder: Path, upstream: int) -> AsyncIterator[tuple[int, int,
         "INKSTONE_GATEWAY_ENGINE_API_KEY": "engine-key",
     }
     log = folder / "gateway.log"
-    command = ("-m", "services.gateway")
+    command = (sys.executable, "-m", "services.gateway")
     with _running(*command, core=_MEASURED_CORE, environment=environment, log=log) as process:
         wait_for_port(port, process)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:

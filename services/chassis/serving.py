@@ -66,6 +66,7 @@ def serve(app: FastAPI, service: str, listening: Listening) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=listening.drain_timeout_seconds,
         timeout_keep_alive=75,
     )

@@ -34,6 +34,11 @@ GROUPS_HEADER = "X-Inkstone-Groups"
 """The caller's groups, comma-separated and percent-encoded; set by the gateway from the key."""
 
 
+CURATOR_HEADER = "X-Inkstone-Curator"
+"""`yes` when the caller keeps the tenant's documents and so reads those of every group; set by the
+gateway from the key's scope. Searches do not heed it."""
+
+
 class Comparison(Wire):
     """One test of one metadata field."""
 

@@ -126,8 +126,8 @@ def fit(
 ) -> Prompt:
     """Render the largest prompt within `budget` tokens.
 
-    The lowest passages go first, then the oldest turns in pairs; system text, examples and the last
-    turn always stay.
+    The lowest passages go first, then the oldest turns in pairs, then the best passage, without
+    which there is nothing to answer from; system text, examples and the last turn always stay.
 
     Raises:
         PromptTooLongError: when what must stay does not fit.
@@ -138,9 +138,10 @@ def fit(
         tokens = count(messages)
         if tokens <= budget:
             return Prompt(messages, len(kept_sources), tokens)
-        if kept_sources:
+        oldest = _oldest_exchange(kept_turns)
+        if len(kept_sources) > 1 or (kept_sources and oldest is None):
             kept_sources.pop()
-        elif (oldest := _oldest_exchange(kept_turns)) is not None:
+        elif oldest is not None:
             kept_turns[oldest] = [turn for turn in kept_turns[oldest] if turn["role"] in _SYSTEM]
         else:
             raise PromptTooLongError(tokens, budget)

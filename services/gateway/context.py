@@ -56,7 +56,7 @@ class Fitter:
     async def fit(
         self, material: Material, *, context: int, answer: int | None, tools: Any = None
     ) -> FittedPrompt:
-        """Render the largest prompt that fits; the lowest passages go first, then the oldest turns.
+        """Render the largest prompt that fits; `domain.rendering.fit` says what goes first.
 
         Args:
             context: how many tokens prompt and answer may take together.

@@ -77,4 +77,4 @@ def with_asserted_groups(caller: Caller, header: str | None) -> Caller:
         raise GroupsRefused(
             f"This key has no group named {', '.join(foreign)}; name groups that the key has."
         )
-    return replace(caller, groups=named)
+    return replace(caller, groups=named, for_end_user=True)

@@ -9,15 +9,15 @@ from fastapi import Depends, Request
 
 from services.chassis.credentials import require_shared_key
 from services.contracts.knowledge import (
+    CURATOR_HEADER,
     GROUPS_HEADER,
     TENANT_HEADER,
     CollectionName,
     DocumentId,
 )
-from services.retriever.catalogue.records import Place, canonical_id
+from services.retriever.catalogue.records import Caller, Place, canonical_id
 from services.retriever.errors import TenantMissing
 from services.retriever.resources import Resources
-from services.retriever.searching import Caller
 
 
 def resources_of(request: Request) -> Resources:
@@ -43,7 +43,11 @@ async def caller_of(request: Request) -> Caller:
     if not tenant:
         raise TenantMissing(f"Name the tenant in the {TENANT_HEADER} header.", param=TENANT_HEADER)
     groups = request.headers.get(GROUPS_HEADER, "").split(",")
-    return Caller(tenant, tuple(unquote(group.strip()) for group in groups if group.strip()))
+    return Caller(
+        tenant,
+        tuple(unquote(group.strip()) for group in groups if group.strip()),
+        curator=request.headers.get(CURATOR_HEADER) == "yes",
+    )
 
 
 async def place_of(

@@ -36,9 +36,14 @@ def scope_of(tenant: str, collection: str) -> str:
     return f"{tenant}/{collection}"
 
 
+def scopes(tenant: str, collections: Iterable[str]) -> tuple[str, ...]:
+    """Name some of a tenant's collections as their chunks do, each once."""
+    return tuple(dict.fromkeys(scope_of(tenant, name) for name in collections))
+
+
 def scopes_condition(tenant: str, collections: Iterable[str]) -> Condition:
     """Match the chunks of some of a tenant's collections."""
-    return AnyOf(SCOPE, tuple(scope_of(tenant, name) for name in collections))
+    return AnyOf(SCOPE, scopes(tenant, collections))
 
 
 def stored_groups(allowed_groups: Sequence[str]) -> tuple[str, ...]:

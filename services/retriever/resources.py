@@ -102,6 +102,6 @@ async def _open_index(
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
     collection = f"inkstone-{installation}-{embedder.fingerprint}"
     async with open_server_index(
-        settings.qdrant_url, key, collection, embedder.dimensions, metrics
+        settings.qdrant_url, key, collection, embedder.dimensions, settings.cluster, metrics
     ) as server:
         yield server

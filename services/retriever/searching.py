@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection as Names
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from services.contracts.knowledge import (
     CollectionSearch,
@@ -15,7 +15,7 @@ from services.contracts.knowledge import (
 )
 from services.retriever import filters, lexical
 from services.retriever.catalogue.documents import Documents
-from services.retriever.catalogue.records import Live
+from services.retriever.catalogue.records import Caller, Live
 from services.retriever.embedding import Embedder
 from services.retriever.fusion import Weights
 from services.retriever.index.port import (
@@ -33,14 +33,6 @@ from services.retriever.settings import Search
 
 ROUNDS = 5
 """How often a search is repeated when documents were replaced while it ran."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """On whose behalf the gateway asks."""
-
-    tenant: str
-    groups: tuple[str, ...]
 
 
 class Searcher:
@@ -79,7 +71,7 @@ class Searcher:
         searching = time.perf_counter()
         query = IndexQuery(
             where=where,
-            corpus=filters.scopes_condition(caller.tenant, search.collections),
+            scopes=filters.scopes(caller.tenant, search.collections),
             dense=dense.tolist(),
             lexical=lexical.question_vector(search.query),
             by_meaning=search.mode != "lexical",

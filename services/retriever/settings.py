@@ -63,6 +63,24 @@ class Limits(SettingsGroup):
     """Address space of the process that parses files."""
 
 
+class Cluster(SettingsGroup):
+    """How a Qdrant server or cluster keeps the chunks; read when its collection is made."""
+
+    shards: int = Field(default=1, ge=1, le=1024)
+    """Parts of the collection; a few for each node that the cluster will grow to."""
+    replicas: int = Field(default=1, ge=1, le=16)
+    """Copies of each shard."""
+    write_consistency: int = Field(default=1, ge=1, le=16)
+    """Copies that a write waits for."""
+    links: int = Field(default=16, ge=4, le=128)
+    """Links of a chunk in the graph of its tenant's collection; there is no graph over all."""
+    quantization: Literal["none", "scalar", "turbo"] = "none"
+    """Smaller vectors in memory, a quarter (`scalar`) or an eighth (`turbo`) of the size; what they
+    find is scored again by the whole ones."""
+    vectors_on_disk: bool = False
+    """Whether whole vectors and words stay on disk; sensible with quantization and a quick disk."""
+
+
 class Search(SettingsGroup):
     """How the two rankings become one."""
 
@@ -92,6 +110,7 @@ class Settings(ServiceSettings):
     """A Qdrant server or cluster; the embedded core is used when unset."""
     qdrant_api_key: SecretStr | None = None
     """The key of that server."""
+    cluster: Cluster = Cluster()
     index_flush_seconds: float = Field(default=5.0, gt=0)
     """How much of the embedded index a power cut may cost; the next start makes that anew."""
     chunk_tokens: int = Field(default=200, ge=16, le=8192)

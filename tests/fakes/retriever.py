@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from services.chassis.credentials import require_shared_key
 from services.chassis.errors import NotFound, ServiceError, install_error_handlers
 from services.contracts.knowledge import (
+    CURATOR_HEADER,
     GROUPS_HEADER,
     TENANT_HEADER,
     Collection,
@@ -63,6 +64,7 @@ class Call:
     """As it stood on the wire, percent-encoding included."""
     tenant: str | None
     groups: list[str]
+    curator: bool
     params: dict[str, str]
 
 
@@ -110,6 +112,7 @@ class FakeRetriever:
                 request.scope["raw_path"].decode(),
                 tenant,
                 [unquote(group) for group in groups.split(",") if group],
+                request.headers.get(CURATOR_HEADER) == "yes",
                 dict(request.query_params),
             )
         )

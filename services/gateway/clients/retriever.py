@@ -12,7 +12,9 @@ from starlette.requests import ClientDisconnect
 
 from services.chassis.errors import InvalidRequest, ServiceError
 from services.chassis.http import Peer
+from services.contracts.keys import Scope
 from services.contracts.knowledge import (
+    CURATOR_HEADER,
     GROUPS_HEADER,
     TENANT_HEADER,
     Collection,
@@ -146,4 +148,9 @@ def _path(collection: str, *parts: str) -> str:
 
 def _identity(caller: Caller) -> dict[str, str]:
     groups = ",".join(quote(group, safe="") for group in caller.groups)
-    return {TENANT_HEADER: quote(caller.tenant, safe=""), GROUPS_HEADER: groups}
+    curator = caller.may(Scope.KNOWLEDGE) and not caller.for_end_user
+    return {
+        TENANT_HEADER: quote(caller.tenant, safe=""),
+        GROUPS_HEADER: groups,
+        CURATOR_HEADER: "yes" if curator else "no",
+    }

@@ -19,6 +19,8 @@ class Caller:
     scopes: frozenset[Scope]
     groups: tuple[str, ...]
     expires_at: int | None
+    for_end_user: bool = False
+    """Whether the request names an end user's groups, so that it reaches no further than they."""
 
     def may(self, scope: Scope) -> bool:
         """Tell whether the key carries a scope."""

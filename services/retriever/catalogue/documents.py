@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection as Names
 from typing import Any
 
-from sqlalchemy import delete, func, insert, literal, select, union_all
+from sqlalchemy import delete, func, insert, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.knowledge import Collection, Document, DocumentText
-from services.retriever.catalogue.records import Live, Place, document_of, live_of
+from services.retriever.catalogue.records import Caller, Live, Place, document_of, live_of
 from services.retriever.catalogue.statements import (
     at,
     check_model,
@@ -42,16 +42,16 @@ class Documents:
         self._database = database
         self._fingerprint = fingerprint
 
-    async def read(self, place: Place) -> DocumentText:
+    async def read(self, caller: Caller, place: Place) -> DocumentText:
         """Read a document with its text.
 
         Raises:
-            DocumentNotFound: there is no such document.
+            DocumentNotFound: there is no such document, or the caller may not see it.
         """
         query = (
             select(documents, texts.c.text)
             .join(texts, texts.c.revision == documents.c.revision)
-            .where(*at(documents, place))
+            .where(*at(documents, place), *_open_to(caller))
         )
         async with self._database.read() as connection:
             row = (await connection.execute(query)).one_or_none()
@@ -60,18 +60,19 @@ class Documents:
         return DocumentText(**document_of(row).model_dump(), text=row.text)
 
     async def page(
-        self, tenant: str, collection: str, *, limit: int, after: str | None
+        self, caller: Caller, collection: str, *, limit: int, after: str | None
     ) -> tuple[list[Document], bool]:
-        """List a collection's documents by id, and tell whether more follow.
+        """List the documents of a collection that a caller may see, and tell whether more follow.
 
         Raises:
             CollectionNotFound: there is no such collection.
         """
-        query = select(documents).where(*within(documents, tenant, collection))
+        mine = within(documents, caller.tenant, collection)
+        query = select(documents).where(*mine, *_open_to(caller))
         if after is not None:
             query = query.where(documents.c.id > after)
         async with self._database.read() as connection:
-            await collection_row(connection, tenant, collection)
+            await collection_row(connection, caller.tenant, collection)
             ordered = query.order_by(documents.c.id).limit(limit + 1)
             rows = (await connection.execute(ordered)).all()
         return [document_of(row) for row in rows[:limit]], len(rows) > limit
@@ -158,6 +159,16 @@ class Documents:
         query = union_all(under_way, select(leftovers.c.revision)).limit(MOST_HIDDEN)
         async with self._database.read() as connection:
             return list(await connection.scalars(query))
+
+
+def _open_to(caller: Caller) -> list[Any]:
+    """Match the documents that a caller may see: those of everybody and those of its groups."""
+    if caller.curator:
+        return []
+    allowed = func.json_each(documents.c.allowed_groups).table_valued("value")
+    named = select(literal(1)).select_from(allowed).where(allowed.c.value.in_(caller.groups))
+    everybody = func.json_array_length(documents.c.allowed_groups) == 0
+    return [or_(everybody, named.exists())]
 
 
 def _described() -> Any:

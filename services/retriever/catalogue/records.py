@@ -13,6 +13,16 @@ from services.retriever.chunking import PageStart
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf the gateway asks."""
+
+    tenant: str
+    groups: tuple[str, ...]
+    curator: bool
+    """Whether documents of every group can be read and listed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a document lives."""
 

@@ -154,7 +154,7 @@ class Shard:
         if not query.lexical.indices:
             return []
         words = qdrant.SparseVector(list(query.lexical.indices), list(query.lexical.values))
-        corpus = qdrant.IdfParams(corpus=_filter(query.corpus))
+        corpus = qdrant.IdfParams(corpus=_filter(AnyOf(SCOPE, tuple(query.scopes))))
         found = self._nearest(
             qdrant.QueryRequest(
                 limit=limit,

@@ -92,8 +92,8 @@ class IndexQuery:
     """One search; `where` applies to both rankings."""
 
     where: Condition
-    corpus: Condition
-    """The points over which a word's rarity is counted."""
+    scopes: Sequence[str]
+    """The collections that are searched; a word's rarity is counted over them."""
     dense: Sequence[float]
     """Always given: every hit gets its similarity, however it was found."""
     lexical: SparseVector

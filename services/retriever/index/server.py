@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -15,7 +16,8 @@ from qdrant_client.http.exceptions import ApiException
 
 from services.retriever.errors import IndexUnavailable
 from services.retriever.fusion import Candidates, Scored, rank
-from services.retriever.index.payloads import DENSE, KEYWORDS, LEXICAL, payload_of
+from services.retriever.index.layout import collection_options, field_indexes
+from services.retriever.index.payloads import DENSE, LEXICAL, payload_of
 from services.retriever.index.port import (
     CONTENT,
     REVISION,
@@ -31,6 +33,7 @@ from services.retriever.index.port import (
     OneOf,
 )
 from services.retriever.metrics import Metrics
+from services.retriever.settings import Cluster
 
 CALL_SECONDS = 30
 """How long the server may take to answer."""
@@ -58,24 +61,15 @@ class ServerIndex:
         """Whether the server answered the last call."""
         return self._answered
 
-    async def prepare(self, dimensions: int) -> None:
+    async def prepare(self, dimensions: int, cluster: Cluster) -> None:
         """Create the collection and its payload indexes unless they are there."""
         with self._translated("prepare"):
             if not await self._client.collection_exists(self._collection):
                 await self._client.create_collection(
-                    self._collection,
-                    vectors_config={
-                        DENSE: models.VectorParams(size=dimensions, distance=models.Distance.COSINE)
-                    },
-                    sparse_vectors_config={
-                        LEXICAL: models.SparseVectorParams(modifier=models.Modifier.IDF)
-                    },
+                    self._collection, **collection_options(dimensions, cluster)
                 )
-            tenant = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
-            await self._index_field(SCOPE, tenant)
-            await self._index_field(REVISION, models.PayloadSchemaType.INTEGER)
-            for field in KEYWORDS:
-                await self._index_field(field, models.PayloadSchemaType.KEYWORD)
+            for field, schema in field_indexes().items():
+                await self._client.create_payload_index(self._collection, field, schema, wait=True)
 
     async def upsert(self, points: Sequence[ChunkPoint]) -> None:
         """Store points; the server has them on disk when this returns."""
@@ -147,10 +141,13 @@ class ServerIndex:
     async def _candidates(self, query: IndexQuery, where: models.Filter) -> Candidates:
         """Run both rankings, then score what only one of them found by the other's measure too."""
         asks_words = query.by_words and bool(query.lexical.indices)
-        nearest, told = await self._answers(
-            self._by_meaning(query, where, query.prefetch) if query.by_meaning else None,
+        # Each scope has a graph of its own: a search over two at once would miss most of either.
+        graphs = [_within(where, scope) for scope in query.scopes] if query.by_meaning else []
+        told, *found = await self._answers(
             self._by_words(query, where, query.prefetch) if asks_words else None,
+            *(self._by_meaning(query, graph, query.prefetch) for graph in graphs),
         )
+        nearest = _ordered(chain.from_iterable(found))[: query.prefetch]
         similarities, words = dict(nearest), _sharing(told)
         far, silent = words.keys() - similarities.keys(), similarities.keys() - words.keys()
         more_near, more_told = await self._answers(
@@ -183,13 +180,10 @@ class ServerIndex:
             filter=where,
             limit=limit,
             params=models.SearchParams(
-                idf=models.IdfCorpusParams(corpus=self._filter(query.corpus))
+                idf=models.IdfCorpusParams(corpus=self._filter(AnyOf(SCOPE, tuple(query.scopes))))
             ),
             with_payload=False,
         )
-
-    async def _index_field(self, field: str, schema: Any) -> None:
-        await self._client.create_payload_index(self._collection, field, schema, wait=True)
 
     def _sparse(self, vector: Any) -> models.SparseVector:
         return models.SparseVector(indices=[*vector.indices], values=[*vector.values])
@@ -225,13 +219,18 @@ class ServerIndex:
 
 @contextlib.asynccontextmanager
 async def open_server_index(
-    url: str, api_key: str | None, collection: str, dimensions: int, metrics: Metrics
+    url: str,
+    api_key: str | None,
+    collection: str,
+    dimensions: int,
+    cluster: Cluster,
+    metrics: Metrics,
 ) -> AsyncIterator[ServerIndex]:
     """Use a server's collection for as long as the context lasts."""
     client = AsyncQdrantClient(url, api_key=api_key, timeout=CALL_SECONDS)
     try:
         index = ServerIndex(client, collection, metrics)
-        await index.prepare(dimensions)
+        await index.prepare(dimensions, cluster)
         yield index
     finally:
         await client.close()
@@ -241,13 +240,21 @@ def _scored(points: Sequence[Any]) -> list[Scored]:
     """Put points with equal scores in one order everywhere, and leave out those that share no
     word: some engines list them with a score of zero.
     """
-    found = [(str(point.id), float(point.score)) for point in points]
+    return _ordered((str(point.id), float(point.score)) for point in points)
+
+
+def _ordered(found: Iterable[Scored]) -> list[Scored]:
     return sorted(found, key=lambda scored: (-scored[1], scored[0]))
 
 
 def _sharing(scored: Sequence[Scored]) -> dict[str, float]:
     """Leave out points that share no word, which some engines list with a score of zero."""
     return {point: score for point, score in scored if score > 0}
+
+
+def _within(where: models.Filter, scope: str) -> models.Filter:
+    own = models.FieldCondition(key=SCOPE, match=models.MatchValue(value=scope))
+    return models.Filter(must=[where, own])
 
 
 def _only(where: models.Filter, points: Iterable[str]) -> models.Filter:

@@ -38,9 +38,9 @@ async def list_documents(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
     after: str | None = None,
 ) -> DocumentPage:
-    """List a collection's documents by id, beginning after the id that is given."""
+    """List the documents that a caller may see by id, beginning after the id that is given."""
     documents, has_more = await resources.catalogue.documents.page(
-        caller.tenant, collection, limit=limit, after=after
+        caller, collection, limit=limit, after=after
     )
     return DocumentPage(
         data=documents,
@@ -51,9 +51,9 @@ async def list_documents(
 
 
 @router.get("/{document_id}")
-async def read_document(resources: Borrowed, place: PlaceOf) -> DocumentText:
+async def read_document(resources: Borrowed, caller: CallerOf, place: PlaceOf) -> DocumentText:
     """Read a document with its text, whose characters the passages' spans count."""
-    return await resources.catalogue.documents.read(place)
+    return await resources.catalogue.documents.read(caller, place)
 
 
 @router.delete("/{document_id}")

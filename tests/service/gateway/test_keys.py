@@ -169,6 +169,21 @@ async def test_groups_reach_the_retriever_and_only_trusted_apps_may_name_them(
     assert gateway.retriever.calls[-1].groups == []
 
 
+async def test_only_a_key_for_knowledge_that_speaks_for_itself_keeps_documents(
+    gateway: GatewayUnderTest,
+) -> None:
+    async def keeps(scopes: list[str], **headers: str) -> bool:
+        key = await issue(gateway.admin, scopes=scopes, groups=["영업"])
+        forged = {"X-Inkstone-Curator": "yes", **headers}
+        assert (await gateway.client(key["secret"]).get(PROBE, headers=forged)).status == 200
+        return gateway.retriever.calls[-1].curator
+
+    assert not await keeps(["app"])
+    assert await keeps(["knowledge"])
+    end_user = {"X-Inkstone-Groups": "%EC%98%81%EC%97%85"}
+    assert not await keeps(["knowledge", "assert-groups"], **end_user)
+
+
 async def test_the_registry_file_holds_no_secret(tmp_path: Path) -> None:
     async with gateway_under_test(tmp_path) as gateway:
         options = {"headers": {"Idempotency-Key": "once"}}

@@ -64,11 +64,11 @@ def question(
     min_similarity: float | None = None,
 ) -> IndexQuery:
     """Make a search as the searcher makes it."""
-    scopes = filters.scopes_condition(tenant, collections)
-    conditions = [scopes, filters.groups_condition(groups), *([where] if where else [])]
+    within = filters.scopes_condition(tenant, collections)
+    conditions = [within, filters.groups_condition(groups), *([where] if where else [])]
     return IndexQuery(
         where=AllOf(tuple(conditions)),
-        corpus=scopes,
+        scopes=filters.scopes(tenant, collections),
         dense=direction(degrees),
         lexical=lexical.question_vector(text),
         by_meaning=mode != "lexical",

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import SecretStr
 
-from services.contracts.knowledge import GROUPS_HEADER, TENANT_HEADER
+from services.contracts.knowledge import CURATOR_HEADER, GROUPS_HEADER, TENANT_HEADER
 from services.retriever.app import create_app
 from services.retriever.embedding import Embedder
 from services.retriever.resources import Resources
@@ -52,6 +52,7 @@ class Client:
     url: str
     tenant: str = "acme"
     groups: tuple[str, ...] = ()
+    curator: bool = True
     api_key: str = API_KEY
 
     def acting_for(self, tenant: str) -> Client:
@@ -74,6 +75,7 @@ class Client:
             "Authorization": f"Bearer {self.api_key}",
             TENANT_HEADER: quote(self.tenant, safe=""),
             GROUPS_HEADER: ",".join(quote(group, safe="") for group in self.groups),
+            CURATOR_HEADER: "yes" if self.curator else "no",
         }
 
     async def call(

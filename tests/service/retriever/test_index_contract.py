@@ -23,6 +23,7 @@ from services.retriever.index.edge import open_edge_index
 from services.retriever.index.port import REVISION, AnyOf, Condition, Index
 from services.retriever.index.server import ServerIndex
 from services.retriever.metrics import open_metrics
+from services.retriever.settings import Cluster
 from tests.service.retriever.points import DIMENSIONS, point, question
 
 pytestmark = [
@@ -44,7 +45,7 @@ async def engine(
         return
     client = AsyncQdrantClient(":memory:")
     server = ServerIndex(client, "inkstone", metrics)
-    await server.prepare(DIMENSIONS)
+    await server.prepare(DIMENSIONS, Cluster())
     yield server
     await client.close()
 
@@ -141,6 +142,18 @@ async def test_a_passage_that_is_not_similar_enough_takes_no_place(index: Index)
     )
     found = await texts(index, "zebra", min_similarity=0.5, limit=2)
     assert found == ["plain", "plainer"]
+
+
+async def test_several_collections_are_ranked_as_one(index: Index) -> None:
+    places = [("red", 10), ("green", 20), ("blue", 30), ("red", 40), ("green", 50), ("blue", 60)]
+    points = [
+        point(f"apple {n}", collection=collection, degrees=degrees, revision=n)
+        for n, (collection, degrees) in enumerate(places)
+    ]
+    await index.upsert(points)
+    asked = question("apple", mode="dense", collections=("red", "blue", "red"), prefetch=3)
+    found = [hit.revision for hit in await index.search(asked)]
+    assert found == [0, 2, 3]
 
 
 async def test_no_search_sees_another_tenant_or_collection(index: Index) -> None:
@@ -316,7 +329,7 @@ async def test_both_engines_give_the_same_scores(tmp_path: Path) -> None:
     metrics = open_metrics(open_registry())
     client = AsyncQdrantClient(":memory:")
     server = ServerIndex(client, "inkstone", metrics)
-    await server.prepare(DIMENSIONS)
+    await server.prepare(DIMENSIONS, Cluster())
     async with open_edge_index(tmp_path / "index", DIMENSIONS, metrics, 5.0) as edge:
         for engine in (edge, server):
             await engine.upsert(points)

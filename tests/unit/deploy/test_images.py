@@ -37,16 +37,17 @@ def pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^ ;]+)", text, re.MULTILINE))
 
 
-def reached(service: str) -> set[Path]:
-    """The files that a process imports when it starts, from `__main__` on."""
-    waiting = [f"services.{service}.__main__"]
+def reached(*modules: str, later: bool = False) -> set[Path]:
+    """The files that modules import, and those import in turn; `later` as for `imports`."""
+    waiting = [*modules]
     files: set[Path] = set()
     while waiting:
         place = ROOT.joinpath(*waiting.pop().split("."))
         for file in (place.with_suffix(".py"), place / "__init__.py"):
             if file.exists() and file not in files:
                 files.add(file)
-                waiting += [name for name in imports(file) if name.startswith("services.")]
+                found = imports(file, later=later)
+                waiting += [name for name in found if name.startswith("services.")]
     return files
 
 
@@ -84,7 +85,7 @@ def missing(service: str, names: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_installs_all_that_its_service_needs_to_start(service: str) -> None:
-    files = reached(service)
+    files = reached(f"services.{service}.__main__")
     assert ROOT / "services" / service / "app.py" in files
     for file in files:
         assert not missing(service, imports(file)), file.relative_to(ROOT)
@@ -92,10 +93,13 @@ def test_an_image_installs_all_that_its_service_needs_to_start(service: str) -> 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_installs_all_that_its_service_needs_later(service: str) -> None:
-    for room in (*SHARED, service):
-        for file in (ROOT / "services" / room).rglob("*.py"):
-            needed = missing(service, imports(file, later=True))
-            assert needed <= LOCAL_ONLY.get(service, set()), file.relative_to(ROOT)
+    room = (ROOT / "services" / service).rglob("*.py")
+    modules = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in room]
+    files = reached(*modules, later=True)
+    assert {file.relative_to(ROOT).parts[1] for file in files} >= {"contracts", "chassis", service}
+    for file in files:
+        needed = missing(service, imports(file, later=True))
+        assert needed <= LOCAL_ONLY.get(service, set()), file.relative_to(ROOT)
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -150,7 +150,7 @@ def test_the_lowest_passage_goes_first() -> None:
     assert "Shipping" not in smaller.messages[-1]["content"]
 
 
-def test_old_turns_go_only_after_every_passage() -> None:
+def test_old_turns_go_after_all_passages_but_the_best_which_goes_last() -> None:
     turns = [user("one two"), assistant("three four"), user("five six"), assistant("x"), user("q")]
     counted: list[tuple[int, int]] = []
 
@@ -159,7 +159,7 @@ def test_old_turns_go_only_after_every_passage() -> None:
         return words(messages)
 
     prompt = fit(Profile(), turns, PASSAGES, grounded=True, count=count, budget=2)
-    assert counted == [(2, 5), (1, 5), (0, 5), (0, 3), (0, 1)]
+    assert counted == [(2, 5), (1, 5), (1, 3), (1, 1), (0, 1)]
     assert (prompt.passages, prompt.messages, prompt.tokens) == (0, [user("Question: q")], 2)
 
 
