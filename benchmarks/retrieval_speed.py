@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 from services.contracts.knowledge import CollectionSearch, DocumentWrite
 from services.retriever import filters, lexical
-from services.retriever.catalogue.records import Place
+from services.retriever.catalogue.records import Caller, Place
 from services.retriever.chunking import Chunker
 from services.retriever.index.port import (
     SCOPE,
@@ -36,11 +36,10 @@ from services.retriever.index.port import (
 )
 from services.retriever.indexing import context_of
 from services.retriever.resources import Resources, open_resources
-from services.retriever.searching import Caller
 from services.retriever.settings import Settings
 
 CORPUS = Path(__file__).parents[1] / "examples" / "corpus"
-CALLER = Caller("benchmark", ())
+CALLER = Caller("benchmark", (), curator=False)
 SEARCH_BAR = 1.3
 INGESTION_BAR = 0.9
 CLIENTS_BAR = 3.0
@@ -148,11 +147,11 @@ async def _growth(resources: Resources, totals: list[int]) -> float:
 
 
 async def _engine_ms(resources: Resources, chance: random.Random, size: int, tenants: int) -> float:
-    scope = AnyOf(SCOPE, tuple(filters.scope_of(f"stranger{n}", "docs") for n in range(tenants)))
+    scopes = tuple(filters.scope_of(f"stranger{n}", "docs") for n in range(tenants))
     words = tuple({chance.randrange(50_000) for _ in range(8)})
     query = IndexQuery(
-        where=AllOf((scope, filters.groups_condition(()))),
-        corpus=scope,
+        where=AllOf((AnyOf(SCOPE, scopes), filters.groups_condition(()))),
+        scopes=scopes,
         dense=[chance.gauss(0, 1) for _ in range(size)],
         lexical=SparseVector(words, (1.0,) * len(words)),
         by_meaning=True,
@@ -215,7 +214,7 @@ def _stranger(number: int, size: int, chance: random.Random) -> ChunkPoint:
 async def _search(resources: Resources) -> float:
     """Let the ways take turns, so that a busy machine slows them all."""
     spent: dict[str, list[float]] = {"embedding": [], "engine": [], "search": []}
-    scope = filters.scopes_condition(CALLER.tenant, ["docs"])
+    scopes = filters.scopes(CALLER.tenant, ["docs"])
 
     async def timed(name: str, step: Awaitable[object]) -> None:
         started = time.perf_counter()
@@ -228,8 +227,8 @@ async def _search(resources: Resources) -> float:
         vector = await resources.embedder.question(f"{text} again")
         await timed("embedding", resources.embedder.question(text))
         query = IndexQuery(
-            where=AllOf((scope, filters.groups_condition(()))),
-            corpus=scope,
+            where=AllOf((AnyOf(SCOPE, scopes), filters.groups_condition(()))),
+            scopes=scopes,
             dense=vector.tolist(),
             lexical=lexical.question_vector(text),
             by_meaning=True,

@@ -61,9 +61,9 @@ def encoder(weights: Path, tmp_path: Path) -> OnnxEncoder:
 
 
 def made(
-    weights: Path, folder: Path, encoder: OnnxEncoder, *, turned: float = 0.0, texts: int = 1000
+    weights: Path, folder: Path, encoder: OnnxEncoder, *, turned: float = 0.0, first: int = 1000
 ) -> OnnxManifest:
-    """Make a folder, compared with the vectors of another encoder, the first turned by so much."""
+    """Make a folder, compared with the vectors of another encoder, the first of them turned."""
 
     def reference(texts: Sequence[str], kind: Kind) -> Floats:
         prompts = {"query": "query: ", "passage": "passage: "}
@@ -71,7 +71,7 @@ def made(
         aside = np.roll(vectors, 1, axis=1)
         aside -= np.sum(aside * vectors, axis=1, keepdims=True) * vectors
         aside /= np.linalg.norm(aside, axis=1, keepdims=True)
-        vectors[:texts] = (np.cos(turned) * vectors + np.sin(turned) * aside)[:texts]
+        vectors[:first] = (np.cos(turned) * vectors + np.sin(turned) * aside)[:first]
         return vectors
 
     folder.mkdir()
@@ -158,7 +158,7 @@ def test_a_model_unlike_its_source_is_refused_and_that_is_remembered(
 def test_one_text_that_is_far_off_is_reason_enough(
     weights: Path, tmp_path: Path, encoder: OnnxEncoder
 ) -> None:
-    manifest = made(weights, tmp_path / "refused", encoder, turned=0.15, texts=1)
+    manifest = made(weights, tmp_path / "refused", encoder, turned=0.15, first=1)
     assert manifest.likeness.mean > onnx_folder.LEAST_MEAN_COSINE
     assert not manifest.accepted
 
