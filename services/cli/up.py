@@ -121,10 +121,12 @@ async def _prepare_models(display: Display, home: Home) -> tuple[Path | str, Pat
     base = ("--model", wanted) if wanted else ()
     embedding = os.environ.get("INKSTONE_RETRIEVER_EMBEDDING_MODEL")
     model = ("--model", embedding) if embedding else ()
+    backend = os.environ.get("INKSTONE_RETRIEVER_EMBEDDING__BACKEND")
+    run_by = ("--backend", backend) if backend else ()
     where = ("--models-dir", str(home.models))
     base_path = await prepare(display, "base model", "services.generator.base_model", *where, *base)
     embedding_path = await prepare(
-        display, "embedding model", "services.retriever.embedding_model", *where, *model
+        display, "embedding model", "services.retriever.embedding_model", *where, *model, *run_by
     )
     return base_path, embedding_path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from services.retriever.catalogue.origins import Origins
 from services.retriever.catalogue.tables import Database
 from services.retriever.changing import Changer, run_changer
 from services.retriever.chunking import Chunker
-from services.retriever.embedding import Embedder, open_sentence_embedder
-from services.retriever.embedding_model import locate_embedding_model
+from services.retriever.embedders.opening import open_embedder
+from services.retriever.embedding import Embedder
 from services.retriever.index.places import IndexPlaces, remove_unused
 from services.retriever.index.port import Index
 from services.retriever.index.switching import SwitchingIndex, open_switching_index
@@ -80,17 +79,18 @@ async def open_resources(
     """
     metrics = open_metrics(registry)
     async with contextlib.AsyncExitStack() as stack:
-        if embedder is None:
-            name = settings.embedding_model
-            embedder = await stack.enter_async_context(_open_embedder(name, settings, metrics))
-        if previous_embedder is None and settings.previous_embedding_model is not None:
-            name = settings.previous_embedding_model
-            previous_embedder = await stack.enter_async_context(
-                _open_embedder(name, settings, metrics)
-            )
         database = await stack.enter_async_context(
             open_database(settings.data_dir / "catalogue.sqlite3")
         )
+        if embedder is None:
+            built_with = await database.fingerprints()
+            embedder = await stack.enter_async_context(open_embedder(settings, built_with, metrics))
+        if previous_embedder is None and settings.previous_embedding_model is not None:
+            built_with = await database.fingerprints()
+            former = _former(settings, settings.previous_embedding_model)
+            previous_embedder = await stack.enter_async_context(
+                open_embedder(former, built_with, metrics)
+            )
         carrying = Carrying(database, embedder.fingerprint)
         rooms = await _open_rooms(
             stack, settings, database, carrying, [embedder, previous_embedder], metrics
@@ -223,10 +223,7 @@ def _workers(
     )
 
 
-@contextlib.asynccontextmanager
-async def _open_embedder(
-    name: str, settings: Settings, metrics: Metrics
-) -> AsyncIterator[Embedder]:
-    folder = await asyncio.to_thread(locate_embedding_model, name, settings.prepared_models_dir)
-    async with open_sentence_embedder(name, folder, settings.embedding, metrics) as embedder:
-        yield embedder
+def _former(settings: Settings, name: str) -> Settings:
+    """Make settings that load a former model in the form that its collections were made with."""
+    embedding = settings.embedding.model_copy(update={"backend": "auto"})
+    return settings.model_copy(update={"embedding_model": name, "embedding": embedding})

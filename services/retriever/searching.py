@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Collection as Names
 from dataclasses import replace
@@ -16,7 +17,7 @@ from services.contracts.knowledge import (
 from services.retriever import filters, lexical
 from services.retriever.catalogue.documents import Documents
 from services.retriever.catalogue.records import Caller, Live
-from services.retriever.embedding import Embedder
+from services.retriever.embedding import Embedder, Vector
 from services.retriever.fusion import Weights
 from services.retriever.index.port import (
     REVISION,
@@ -65,9 +66,8 @@ class Searcher:
         """
         started = time.perf_counter()
         where = self._where(caller, search)
-        await self._documents.require(caller.tenant, set(search.collections))
         embedding = time.perf_counter()
-        dense = await self._embedder.question(search.query)
+        dense = await self._embedded(caller, search)
         searching = time.perf_counter()
         query = IndexQuery(
             where=where,
@@ -94,6 +94,15 @@ class Searcher:
                 total_ms=_ms(ended - started),
             ),
         )
+
+    async def _embedded(self, caller: Caller, search: CollectionSearch) -> Vector:
+        """Embed the question while the catalogue tells whether the collections exist."""
+        embedding = asyncio.ensure_future(self._embedder.question(search.query))
+        try:
+            await self._documents.require(caller.tenant, set(search.collections))
+            return await embedding
+        finally:
+            embedding.cancel()
 
     def _where(self, caller: Caller, search: CollectionSearch) -> Condition:
         conditions: list[Condition] = [

@@ -16,10 +16,14 @@ MIB = 1024 * 1024
 class Embedding(SettingsGroup):
     """How texts become vectors."""
 
+    backend: Literal["auto", "onnx", "torch"] = "auto"
+    """What runs the model. `auto` takes ONNX Runtime in 8-bit integers for the packaged model, and
+    torch for any other model and for a home whose collections torch made; with a GPU, set `torch`.
+    """
     threads: int = Field(default=1, ge=1, le=64)
     """Threads of one forward pass; more than the free cores makes every pass slower."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto` takes bfloat16 where the processor computes in it."""
+    """Of torch; `auto` takes bfloat16 where the processor computes in it."""
     query_batch: int = Field(default=32, ge=1, le=512)
     """The most waiting questions that one forward pass takes."""
     passage_batch: int = Field(default=16, ge=1, le=512)

@@ -154,3 +154,9 @@ class Database:
             await connection.execute(named.on_conflict_do_nothing())
             name: str = (await connection.scalars(select(installations.c.name))).one()
             return name
+
+    async def fingerprints(self) -> set[str]:
+        """Name the embedding models that the collections come from."""
+        async with self.read() as connection:
+            query = select(collections.c.fingerprint).distinct()
+            return set(await connection.scalars(query))

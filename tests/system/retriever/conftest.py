@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.retriever.embedding_model import prepare_embedding_model
+from services.retriever.embedding_model import prepare_embedding_model, prepare_onnx_model
 from tests.service.retriever.retriever import Client
 from tests.system.retriever.process import real_retriever
 
@@ -20,10 +20,17 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the packaged model, prepared."""
+    """A folder that holds the packaged model, prepared for ONNX Runtime."""
     folder = tmp_path_factory.mktemp("models")
-    prepare_embedding_model(folder)
+    prepare_onnx_model(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def both_models_dir(models_dir: Path) -> Path:
+    """The same, with the packaged model for torch as well."""
+    prepare_embedding_model(models_dir)
+    return models_dir
 
 
 @pytest.fixture(scope="package")

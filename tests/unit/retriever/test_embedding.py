@@ -4,58 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from services.chassis.telemetry import open_registry
-from services.retriever.embedding import SentenceEmbedder
+from services.retriever.embedders.lanes import LaneEmbedder
+from services.retriever.embedding import Kind, Vector
 from services.retriever.metrics import open_metrics
 from services.retriever.settings import Embedding
 
 pytestmark = pytest.mark.anyio
 
 
-def word_tokenizer() -> Tokenizer:
-    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return tokenizer
-
-
 @dataclass
-class WordTokenizer:
-    """Holds a tokeniser as transformers does."""
-
-    backend_tokenizer: Tokenizer = field(default_factory=word_tokenizer)
-
-
-@dataclass
-class CountingModel:
-    """Behaves as a sentence-transformers model."""
+class CountingEncoder:
+    """Gives each text the direction `(3, 4 * its length)`."""
 
     notebook: Notebook
-    tokenizer: WordTokenizer = field(default_factory=WordTokenizer)
-    prompts: dict[str, str] = field(
-        default_factory=lambda: {"query": "query: ", "document": "", "passage": "passage: "}
-    )
+    fingerprint: str = "0123456789ab"
+    dimensions: int = 2
 
-    def get_embedding_dimension(self) -> int:
-        return 2
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
 
-    def encode(self, texts: list[str], *, prompt: str, **_: Any) -> Any:
-        self.notebook.note(prompt, texts)
-        if prompt == "passage: ":
+    def encode(self, texts: Sequence[str], kind: Kind) -> list[Vector]:
+        self.notebook.note(kind, list(texts))
+        if kind == "passage":
             assert self.notebook.passages_may_go.wait(30)
         else:
             assert self.notebook.questions_may_go.wait(30)
         if any("poison" in text for text in texts):
             raise RuntimeError("the model broke")
-        return np.array([[3.0, 4.0 * len(text)] for text in texts])
+        return [np.array([3.0, 4.0 * len(text)], np.float32) for text in texts]
 
 
 @dataclass
@@ -81,11 +64,10 @@ def notebook() -> Notebook:
 
 
 @pytest.fixture
-async def embedder(notebook: Notebook, tmp_path: Path) -> AsyncIterator[SentenceEmbedder]:
+async def embedder(notebook: Notebook) -> AsyncIterator[LaneEmbedder]:
     settings = Embedding(query_batch=4, passage_batch=2, query_cache=2)
     metrics = open_metrics(open_registry())
-    model = CountingModel(notebook)
-    embedder = SentenceEmbedder("counting", tmp_path, model, threading.Lock(), settings, metrics)
+    embedder = LaneEmbedder("counting", CountingEncoder(notebook), settings, metrics)
     serving = asyncio.create_task(embedder.keep_embedding())
     yield embedder
     serving.cancel()
@@ -99,26 +81,25 @@ async def asked(notebook: Notebook) -> None:
     assert await asyncio.to_thread(notebook.asked.wait, 30)
 
 
-async def test_vectors_have_unit_length(embedder: SentenceEmbedder) -> None:
-    vector = await embedder.question("a")
-    assert vector.tolist() == pytest.approx([0.6, 0.8])
-    assert np.linalg.norm(await embedder.texts(["a", "bb"], "passage"), axis=1) == pytest.approx(1)
-
-
-async def test_the_prompt_is_the_models_own(embedder: SentenceEmbedder, notebook: Notebook) -> None:
+async def test_questions_and_passages_are_told_apart(
+    embedder: LaneEmbedder, notebook: Notebook
+) -> None:
     await embedder.question("where?")
     await embedder.texts(["here"], "passage")
     await embedder.texts(["there?"], "query")
     assert notebook.batches == [
-        ("query: ", ["where?"]),
-        ("passage: ", ["here"]),
-        ("query: ", ["there?"]),
+        ("query", ["where?"]),
+        ("passage", ["here"]),
+        ("query", ["there?"]),
     ]
 
 
-async def test_questions_that_wait_share_a_pass(
-    embedder: SentenceEmbedder, notebook: Notebook
-) -> None:
+async def test_the_model_is_known_by_its_name_and_its_fingerprint(embedder: LaneEmbedder) -> None:
+    assert (embedder.name, embedder.fingerprint) == ("counting", "0123456789ab")
+    assert (embedder.dimensions, embedder.count_tokens("one two three")) == (2, 3)
+
+
+async def test_questions_that_wait_share_a_pass(embedder: LaneEmbedder, notebook: Notebook) -> None:
     notebook.questions_may_go.clear()
     first = asyncio.create_task(embedder.question("first"))
     await asked(notebook)
@@ -134,7 +115,7 @@ async def test_questions_that_wait_share_a_pass(
 
 
 async def test_a_question_does_not_wait_for_passages(
-    embedder: SentenceEmbedder, notebook: Notebook
+    embedder: LaneEmbedder, notebook: Notebook
 ) -> None:
     notebook.passages_may_go.clear()
     passages = asyncio.create_task(embedder.texts(["long"] * 20, "passage"))
@@ -146,14 +127,14 @@ async def test_a_question_does_not_wait_for_passages(
 
 
 async def test_a_question_asked_again_is_remembered_while_there_is_room(
-    embedder: SentenceEmbedder, notebook: Notebook
+    embedder: LaneEmbedder, notebook: Notebook
 ) -> None:
     for text in ("a", "b", "a", "c", "a", "b"):
         await embedder.question(text)
     assert [texts[0] for _, texts in notebook.batches] == ["a", "b", "c", "b"]
 
 
-async def test_each_caller_gets_its_own_vectors_in_order(embedder: SentenceEmbedder) -> None:
+async def test_each_caller_gets_its_own_vectors_in_order(embedder: LaneEmbedder) -> None:
     lengths = [[1, 5, 3], [2, 2], [7, 1, 4, 6, 2, 8, 9]]
     answers = await asyncio.gather(
         *(embedder.texts(["x" * n for n in group], "passage") for group in lengths)
@@ -164,7 +145,7 @@ async def test_each_caller_gets_its_own_vectors_in_order(embedder: SentenceEmbed
 
 
 async def test_a_broken_pass_fails_those_who_wait_for_it_and_nobody_else(
-    embedder: SentenceEmbedder,
+    embedder: LaneEmbedder,
 ) -> None:
     with pytest.raises(RuntimeError, match="the model broke"):
         await embedder.texts(["poison"], "passage")
@@ -172,7 +153,7 @@ async def test_a_broken_pass_fails_those_who_wait_for_it_and_nobody_else(
 
 
 async def test_texts_that_nobody_waits_for_any_more_are_left_out(
-    embedder: SentenceEmbedder, notebook: Notebook
+    embedder: LaneEmbedder, notebook: Notebook
 ) -> None:
     notebook.passages_may_go.clear()
     first = asyncio.create_task(embedder.texts(["first"], "passage"))
@@ -188,12 +169,7 @@ async def test_texts_that_nobody_waits_for_any_more_are_left_out(
 
 
 async def test_nul_characters_do_not_reach_the_model(
-    embedder: SentenceEmbedder, notebook: Notebook
+    embedder: LaneEmbedder, notebook: Notebook
 ) -> None:
     await embedder.question("a\0b")
-    assert notebook.batches == [("query: ", ["a b"])]
-
-
-async def test_tokens_are_counted_without_what_the_model_adds(embedder: SentenceEmbedder) -> None:
-    assert embedder.count_tokens("one two, three") == 4
-    assert embedder.count_tokens("") == 0
+    assert notebook.batches == [("query", ["a b"])]
