@@ -23,7 +23,7 @@ from services.retriever.index.edge import open_edge_index
 from services.retriever.index.port import REVISION, AnyOf, Condition, Index
 from services.retriever.index.server import ServerIndex
 from services.retriever.metrics import open_metrics
-from tests.service.retriever.points import DIMENSIONS, point, question
+from tests.service.retriever.points import DIMENSIONS, direction, point, question
 
 pytestmark = [
     pytest.mark.anyio,
@@ -141,6 +141,14 @@ async def test_a_passage_that_is_not_similar_enough_takes_no_place(index: Index)
     )
     found = await texts(index, "zebra", min_similarity=0.5, limit=2)
     assert found == ["plain", "plainer"]
+
+
+async def test_a_hit_brings_its_vector_only_when_asked(index: Index) -> None:
+    await index.upsert([point("zebra", degrees=60), point("horse", degrees=30)])
+    (zebra, horse) = await index.search(question("zebra", degrees=60, with_vectors=True))
+    assert zebra.dense == pytest.approx(direction(60), abs=1e-6)
+    assert horse.dense == pytest.approx(direction(30), abs=1e-6)
+    assert {hit.dense for hit in await index.search(question("zebra"))} == {()}
 
 
 async def test_no_search_sees_another_tenant_or_collection(index: Index) -> None:
