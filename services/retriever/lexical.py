@@ -60,9 +60,13 @@ def passage_vector(text: str) -> SparseVector:
     )
 
 
+def telling_tokens(question: str) -> list[str]:
+    """Split a question, leaving out words that are in every question unless there are no others."""
+    asked = tokens(question)
+    return [token for token in asked if token not in FUNCTION_WORDS] or asked
+
+
 def question_vector(text: str) -> SparseVector:
-    """Count each different token of a question once, but for words that are in every question."""
-    asked = tokens(text)
-    telling = [token for token in asked if token not in FUNCTION_WORDS] or asked
-    different = dict.fromkeys(mmh3.hash(token, signed=False) for token in telling)
+    """Count each different telling token of a question once."""
+    different = dict.fromkeys(mmh3.hash(token, signed=False) for token in telling_tokens(text))
     return SparseVector(tuple(different), (1.0,) * len(different))

@@ -19,6 +19,8 @@ from services.retriever.index.port import Index
 from services.retriever.indexing import Indexer
 from services.retriever.metrics import Metrics, open_metrics
 from services.retriever.parsing.parser import open_parser
+from services.retriever.ranking import Ranking
+from services.retriever.reranking import open_reranker
 from services.retriever.searching import Searcher
 from services.retriever.settings import Settings
 from services.retriever.upkeep import Upkeep, run_upkeep
@@ -71,10 +73,15 @@ async def open_resources(
             overlap_tokens=settings.chunk_overlap_tokens,
         )
         indexer = Indexer(catalogue, index, embedder, chunker, settings.limits, metrics)
+        reranker = await stack.enter_async_context(
+            open_reranker(settings.reranking, settings.prepared_models_dir, metrics)
+        )
+        ranking = Ranking(catalogue.documents, embedder, reranker, settings.search)
         searcher = Searcher(
             catalogue.documents,
             index,
             embedder,
+            ranking,
             settings.search,
             settings.limits.max_filter_conditions,
             metrics,

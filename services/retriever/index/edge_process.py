@@ -166,9 +166,7 @@ class Shard:
 def _hit(found: Ranked, record: Any) -> Hit:
     dense = tuple((record.vector or {}).get(DENSE, ()))
     payload = record.payload
-    return Hit(
-        found.id, found.score, found.similarity, payload[REVISION], payload[CONTENT], dense
-    )
+    return Hit(found.id, found.score, found.similarity, payload[REVISION], payload[CONTENT], dense)
 
 
 @contextlib.contextmanager

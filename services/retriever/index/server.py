@@ -239,9 +239,7 @@ async def open_server_index(
 def _hit(found: Ranked, record: Any) -> Hit:
     dense = tuple((record.vector or {}).get(DENSE, ()))
     payload = record.payload or {}
-    return Hit(
-        found.id, found.score, found.similarity, payload[REVISION], payload[CONTENT], dense
-    )
+    return Hit(found.id, found.score, found.similarity, payload[REVISION], payload[CONTENT], dense)
 
 
 def _scored(points: Sequence[Any]) -> list[Scored]:
