@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from services.chassis.errors import ServiceError
-from services.cli import commands
+from services.cli import commands, evaluation
 from services.cli.failures import CommandError
 
 INTERRUPTED = 130
@@ -32,6 +32,7 @@ app.add_typer(commands.adapters, name="adapters")
 app.add_typer(commands.assistants, name="assistants")
 app.add_typer(commands.trainings, name="trainings")
 app.add_typer(commands.keys, name="keys")
+app.add_typer(evaluation.evaluations, name="eval")
 
 HomeOption = Annotated[
     Path, typer.Option(envvar="INKSTONE_HOME", help="The folder that holds all state.")

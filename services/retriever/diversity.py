@@ -54,7 +54,8 @@ def _likeness(vectors: Matrix) -> Matrix:
     if not apart.any():
         return np.zeros_like(cosines)
     low, high = cosines[apart].min(), cosines[apart].max()
-    return np.clip((cosines - low) / max(high - low, 1e-9), 0, 1)
+    spread: Matrix = np.clip((cosines - low) / max(high - low, 1e-9), 0, 1)
+    return spread
 
 
 def _spread(values: Matrix) -> Matrix:

@@ -11,11 +11,12 @@ WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "apple", "pear", "zebra",
 def make_cross_encoder(folder: Path, *, outputs: int = 1) -> Path:
     """Write a sentence-transformers CrossEncoder to a folder."""
     import torch
+    import transformers
     from sentence_transformers import CrossEncoder
-    from transformers import BertConfig, BertForSequenceClassification
 
+    kit: Any = transformers
     torch.manual_seed(0)
-    config = BertConfig(
+    config = kit.BertConfig(
         vocab_size=len(WORDS),
         hidden_size=32,
         num_hidden_layers=1,
@@ -25,7 +26,7 @@ def make_cross_encoder(folder: Path, *, outputs: int = 1) -> Path:
         # Far from the usual 0.02, so that texts differ in their scores.
         initializer_range=0.3,
     )
-    BertForSequenceClassification(config).save_pretrained(folder)
+    kit.BertForSequenceClassification(config).save_pretrained(folder)
     _tokenizer().save_pretrained(folder)
     whole = folder / "whole"
     CrossEncoder(str(folder), device="cpu").save_pretrained(str(whole))
@@ -33,9 +34,10 @@ def make_cross_encoder(folder: Path, *, outputs: int = 1) -> Path:
 
 
 def _tokenizer() -> Any:
+    import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
 
+    kit: Any = transformers
     vocabulary = {word: number for number, word in enumerate(WORDS)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -44,7 +46,7 @@ def _tokenizer() -> Any:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
     )
-    return PreTrainedTokenizerFast(
+    return kit.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
         unk_token="[UNK]",
