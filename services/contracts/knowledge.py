@@ -230,7 +230,10 @@ class Passage(Wire):
     """Cosine similarity of question and passage, -1 to 1."""
     metadata: dict[str, Scalar | list[Scalar]]
     surroundings: Surroundings | None = None
-    """With `expand: section`: what to read; `span` above stays what to cite."""
+    """With `expand: section`: what to read, unless a better passage's holds this one too.
+
+    `span` above stays what to cite.
+    """
 
 
 class SearchTimings(Wire):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.contracts.knowledge import CollectionSearch, Passage, Span, Surroundings
@@ -96,7 +96,10 @@ class Ranking:
         return sorted(scored, key=lambda it: -it.hit.score)
 
     async def _expanded(self, tenant: str, passages: Sequence[Passage]) -> list[Passage]:
-        """Add the surrounding section; a passage whose document changed meanwhile stays bare."""
+        """Add the surrounding section, unless a better passage brought it already.
+
+        A passage whose document changed meanwhile stays bare.
+        """
         texts: dict[Place, str] = {}
         for place in {Place(tenant, it.collection, it.document_id) for it in passages}:
             try:
@@ -104,13 +107,22 @@ class Ranking:
             except DocumentNotFound:
                 continue
 
-        def expand(passage: Passage) -> Passage:
-            text = texts.get(Place(tenant, passage.collection, passage.document_id), "")
-            if text[passage.span.start : passage.span.end] != passage.text:
-                return passage
-            return passage.model_copy(update={"surroundings": self._around(text, passage.span)})
+        return await asyncio.to_thread(self._in_sections, tenant, passages, texts)
 
-        return await asyncio.to_thread(lambda: [expand(passage) for passage in passages])
+    def _in_sections(
+        self, tenant: str, passages: Sequence[Passage], texts: Mapping[Place, str]
+    ) -> list[Passage]:
+        brought: dict[Place, list[Span]] = {}
+        expanded = list(passages)
+        for at, passage in enumerate(passages):
+            place, span = Place(tenant, passage.collection, passage.document_id), passage.span
+            text, spans = texts.get(place, ""), brought.setdefault(place, [])
+            is_there = any(one.start <= span.start and span.end <= one.end for one in spans)
+            if not is_there and text[span.start : span.end] == passage.text:
+                around = self._around(text, span)
+                spans.append(around.span)
+                expanded[at] = passage.model_copy(update={"surroundings": around})
+        return expanded
 
     def _around(self, text: str, span: Span) -> Surroundings:
         low, high = surroundings(

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from services.contracts.knowledge import CollectionSearch, Passage
+from services.retriever.catalogue.records import Live, Place
+from services.retriever.index.port import Hit
 from services.retriever.indexing import CHUNKS_A_STEP
+from services.retriever.ranking import Found, Ranking
 from services.retriever.settings import Limits, Search
 from tests.service.retriever.retriever import Client, RetrieverUnderTest, retriever_on
 
@@ -252,6 +256,42 @@ async def test_a_passage_brings_its_section_when_asked(tmp_path: Path) -> None:
     assert around["text"] == SECTION
     assert GUIDE[around["span"]["start"] : around["span"]["end"]] == SECTION
     assert full == {key: value for key, value in bare.items() if key != "surroundings"}
+
+
+async def test_a_section_is_brought_once_and_by_the_best_passage(tmp_path: Path) -> None:
+    async with retriever_on(tmp_path, chunk_tokens=16, chunk_overlap_tokens=0) as retriever:
+        await retriever.client.put("guide", GUIDE)
+        reply = await retriever.client.search("얼룩말 사과 문단", top_k=10, expand="section")
+    brought = [one["surroundings"] for one in reply.body["data"]]
+    texts = [one["text"] for one in brought if one is not None]
+    assert len(brought) > len(texts) == len(set(texts)) == 2
+    assert brought[0] is not None
+
+
+async def test_a_section_of_a_document_that_was_replaced_meanwhile_is_left_out(
+    retriever: RetrieverUnderTest,
+) -> None:
+    """The chunk is still found, its text stands nowhere any more."""
+    client, documents = retriever.client, retriever.resources.catalogue.documents
+    await client.put("d", "apple pie")
+    passage = Passage.model_validate((await client.search("apple")).body["data"][0])
+    await client.put("d", "something else")
+    ranking = Ranking(documents, retriever.embedder, None, Search(expand="section"))
+    place = Place("acme", "docs", "d")
+    hit = Hit(
+        "x",
+        1.0,
+        1.0,
+        1,
+        {"chunk": 0, "start": 0, "end": 9, "text": passage.text, "headings": [], "page": None},
+    )
+    search = CollectionSearch(query="apple", collections=["docs"])
+    found = Found(hit, Live(place, "", "", {}))
+    (shown,) = await ranking.passages("acme", search, [found])
+    assert shown.surroundings is None
+    gone = Found(hit, Live(Place("acme", "docs", "gone"), "", "", {}))
+    (shown,) = await ranking.passages("acme", search, [gone])
+    assert shown.surroundings is None
 
 
 async def test_the_settings_decide_what_a_request_leaves_open(tmp_path: Path) -> None:
