@@ -60,14 +60,14 @@ class Limits(SettingsGroup):
 
 
 class Search(SettingsGroup):
-    """How the two rankings become one."""
+    """How the two rankings become one; the defaults were measured, see docs/retrieval.md."""
 
     dense_weight: float = Field(default=1.0, ge=0)
-    """What the ranking by meaning counts."""
+    """What the ranking by meaning counts; from 0.5 to 1.5 no set of questions differs by much."""
     lexical_weight: float = Field(default=1.0, ge=0)
     """What the ranking by words counts."""
     prefetch: int = Field(default=50, ge=1, le=1000)
-    """Candidates that each ranking gives."""
+    """Candidates that each ranking gives; four times as many gain 0.002 nDCG."""
     expand: Literal["none", "section"] = "none"
     """Whether passages bring the section around them, unless the request says."""
     section_tokens: int = Field(default=400, ge=16, le=8192)
