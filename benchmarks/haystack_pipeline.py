@@ -39,14 +39,16 @@ def main() -> None:
         for name, (title, text) in asked["documents"].items()
     ]
     splitter = DocumentSplitter()
-    embedder = SentenceTransformersDocumentEmbedder(model, prefix="passage: ", progress_bar=False)
-    asker = SentenceTransformersTextEmbedder(model, prefix="query: ", progress_bar=False)
+    embedder = SentenceTransformersDocumentEmbedder(
+        model=model, prefix="passage: ", progress_bar=False
+    )
+    asker = SentenceTransformersTextEmbedder(model=model, prefix="query: ", progress_bar=False)
     for component in (splitter, embedder, asker):
         component.warm_up()
     store = InMemoryDocumentStore(embedding_similarity_function="cosine")
     store.write_documents(embedder.run(splitter.run(documents)["documents"])["documents"])
-    by_meaning = InMemoryEmbeddingRetriever(store, top_k=DEPTH)
-    by_words = InMemoryBM25Retriever(store, top_k=DEPTH)
+    by_meaning = InMemoryEmbeddingRetriever(document_store=store, top_k=DEPTH)
+    by_words = InMemoryBM25Retriever(document_store=store, top_k=DEPTH)
     joiner = DocumentJoiner(join_mode="reciprocal_rank_fusion", top_k=DEPTH)
     found, seconds = [], []
     for question in asked["questions"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from qdrant_client import AsyncQdrantClient
 from services.chassis.telemetry import open_registry
 from services.contracts.knowledge import Filter
 from services.retriever.filters import filter_condition
+from services.retriever.fusion import Weights
 from services.retriever.index.edge import open_edge_index
 from services.retriever.index.port import REVISION, AnyOf, Condition, Index
 from services.retriever.index.server import ServerIndex
@@ -331,6 +333,7 @@ async def test_both_engines_give_the_same_scores(tmp_path: Path) -> None:
         for text in ("zebra 반품은", "E-1042 pear", "plum", "nothing known"):
             for mode in ("dense", "lexical", "hybrid"):
                 asked = question(text, degrees=33, mode=mode, prefetch=100, limit=100)
+                asked = replace(asked, weights=Weights(dense=0.5, lexical=2.0))
                 ours, theirs = await edge.search(asked), await server.search(asked)
                 other = {hit.id: hit for hit in theirs}
                 assert other.keys() == {hit.id for hit in ours}
