@@ -47,10 +47,10 @@ class Gateway:
         path = f"/v1/collections/{quote(collection)}/documents"
         return DocumentPage.model_validate(await self.peer.json("GET", path, params=params))
 
-    async def search(self, collection: str, query: str, top_k: int) -> SearchResult:
-        """Search one collection."""
+    async def search(self, collection: str, query: str, top_k: int, **fields: Any) -> SearchResult:
+        """Search one collection; `fields` are further ones of `SearchQuery`."""
         path = f"/v1/collections/{quote(collection)}/search"
-        body = {"query": query, "top_k": top_k}
+        body = {"query": query, "top_k": top_k, **fields}
         return SearchResult.model_validate(await self.peer.json("POST", path, body=body))
 
     async def register(self, folder: Path) -> AdapterVersion:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from services.chassis.errors import ServiceError
-from services.cli import commands, jobs
+from services.cli import commands, evaluation, jobs
 from services.cli.failures import CommandError
 
 INTERRUPTED = 130
@@ -34,6 +34,7 @@ app.add_typer(commands.trainings, name="trainings")
 app.add_typer(commands.keys, name="keys")
 app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(jobs.index, name="index")
+app.add_typer(evaluation.evaluations, name="eval")
 
 HomeOption = Annotated[
     Path, typer.Option(envvar="INKSTONE_HOME", help="The folder that holds all state.")

@@ -169,8 +169,18 @@ class UploadReceipt(Wire):
     failed: int
 
 
+class RankingWeights(Wire):
+    """What each ranking counts in a hybrid search; only their ratio matters."""
+
+    dense: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 1.0
+    lexical: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 1.0
+
+
 class SearchQuery(Wire):
-    """The body of a search over one or more collections."""
+    """The body of a search over one or more collections.
+
+    What is left out is as the retriever's settings say.
+    """
 
     query: Annotated[str, Field(min_length=1, max_length=8192)]
     top_k: Annotated[int, Field(ge=1, le=100)] = 5
@@ -178,6 +188,11 @@ class SearchQuery(Wire):
     """Passages whose dense cosine similarity is lower are left out."""
     filter: Filter | None = None
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
+    weights: RankingWeights | None = None
+    expand: Literal["none", "section"] | None = None
+    """`section` adds to each passage the part of its section that surrounds it."""
+    diversity: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)] = None
+    """0 ranks by relevance alone; more makes passages that repeat others step back."""
 
 
 class CollectionSearch(SearchQuery):
@@ -191,6 +206,14 @@ class Span(Wire):
 
     start: int
     end: int
+
+
+class Surroundings(Wire):
+    """A longer piece of the document that holds a passage."""
+
+    text: str
+    """Exactly the document's characters of `span`."""
+    span: Span
 
 
 class Passage(Wire):
@@ -211,6 +234,11 @@ class Passage(Wire):
     similarity: float
     """Cosine similarity of question and passage, -1 to 1."""
     metadata: dict[str, Scalar | list[Scalar]]
+    surroundings: Surroundings | None = None
+    """With `expand: section`: what to read, unless a better passage's holds this one too.
+
+    `span` above stays what to cite.
+    """
 
 
 class SearchTimings(Wire):
@@ -229,6 +257,8 @@ class SearchResult(Wire):
     corpus_revision: int
     """Grows with every change to the tenant's documents."""
     timings: SearchTimings
+    answerability: Annotated[float, Field(ge=0, le=1)] | None = None
+    """How probable it is that a passage answers the question; none where nobody estimated it."""
 
 
 class EmbeddingRequest(Wire):

@@ -13,6 +13,7 @@ from collections import Counter
 
 import mmh3
 
+from services.retriever import korean
 from services.retriever.function_words import FUNCTION_WORDS
 from services.retriever.index.port import SparseVector
 
@@ -21,6 +22,13 @@ K1 = 1.2
 
 B = 0.75
 """How much a long passage is discounted."""
+
+PARTICLE_WEIGHT = 0.25
+"""What a pair of characters counts that reaches into a Korean particle; a whole one counts 1.
+
+Measured over three Korean sets: +0.010 nDCG@10 for the ranking by words (95 % interval +0.003 to
++0.019), no difference for both rankings together.
+"""
 
 AVERAGE_LENGTH = 150
 """The length, in tokens, of a passage that is neither discounted nor favoured."""
@@ -60,9 +68,20 @@ def passage_vector(text: str) -> SparseVector:
     )
 
 
+def question_weights(question: str) -> dict[str, float]:
+    """Weigh each different token of a question, leaving out words that are in every question.
+
+    A question of such words only keeps them.
+    """
+    asked = dict.fromkeys(tokens(question))
+    telling = [token for token in asked if token not in FUNCTION_WORDS] or list(asked)
+    subjects = set(tokens(korean.bare(unicodedata.normalize("NFKC", question))))
+    return {token: 1.0 if token in subjects else PARTICLE_WEIGHT for token in telling}
+
+
 def question_vector(text: str) -> SparseVector:
-    """Count each different token of a question once, but for words that are in every question."""
-    asked = tokens(text)
-    telling = [token for token in asked if token not in FUNCTION_WORDS] or asked
-    different = dict.fromkeys(mmh3.hash(token, signed=False) for token in telling)
-    return SparseVector(tuple(different), (1.0,) * len(different))
+    """Weigh a question's tokens."""
+    weights = {
+        mmh3.hash(word, signed=False): value for word, value in question_weights(text).items()
+    }
+    return SparseVector(tuple(weights), tuple(weights.values()))

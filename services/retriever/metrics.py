@@ -22,6 +22,8 @@ class Metrics:
     index_seconds: Histogram
     index_restarts: Counter
     search_seconds: Histogram
+    rerank_seconds: Histogram
+    answerability: Histogram
     passages: Histogram
     documents: Counter
     files: Counter
@@ -70,6 +72,18 @@ def open_metrics(registry: CollectorRegistry) -> Metrics:
             ["mode"],
             registry=registry,
             buckets=SECONDS,
+        ),
+        rerank_seconds=Histogram(
+            "inkstone_rerank_seconds",
+            "Time of one question's cross-encoding.",
+            registry=registry,
+            buckets=SECONDS,
+        ),
+        answerability=Histogram(
+            "inkstone_search_answerability",
+            "How probable an answer was after a search.",
+            registry=registry,
+            buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
         ),
         passages=Histogram(
             "inkstone_search_passages",

@@ -28,7 +28,9 @@ from services.retriever.jobs.spool import Spool
 from services.retriever.jobs.worker import Workers, run_workers
 from services.retriever.metrics import Metrics, open_metrics
 from services.retriever.parsing.parser import Parser, open_parser
+from services.retriever.ranking import Ranking
 from services.retriever.rebuilding import Rebuilder, run_rebuilder
+from services.retriever.reranking import Reranker, open_reranker
 from services.retriever.rooms import Room, Rooms
 from services.retriever.searching import Searcher
 from services.retriever.settings import Settings
@@ -92,9 +94,11 @@ async def open_resources(
                 open_embedder(former, built_with, metrics)
             )
         carrying = Carrying(database, embedder.fingerprint)
-        rooms = await _open_rooms(
-            stack, settings, database, carrying, [embedder, previous_embedder], metrics
+        reranker = await stack.enter_async_context(
+            open_reranker(settings.reranking, settings.prepared_models_dir, metrics)
         )
+        embedders = [embedder, previous_embedder]
+        rooms = await _open_rooms(stack, settings, database, carrying, embedders, reranker, metrics)
         room = rooms.current
         parser = await stack.enter_async_context(open_parser(settings.limits, metrics))
         uploader = Uploader(parser, rooms, metrics)
@@ -127,6 +131,7 @@ async def _open_rooms(
     database: Database,
     carrying: Carrying,
     embedders: Sequence[Embedder | None],
+    reranker: Reranker | None,
     metrics: Metrics,
 ) -> Rooms:
     """Open a room for each model that runs, the current one's first; clear away unused indexes."""
@@ -137,7 +142,7 @@ async def _open_rooms(
     await carrying.adopt_writes(running)
     remove_unused(settings.data_dir / "index", await carrying.forget_models(running))
     rooms = [
-        await _open_room(stack, settings, database, embedder, metrics)
+        await _open_room(stack, settings, database, embedder, reranker, metrics)
         for embedder in running.values()
     ]
     for room in rooms:
@@ -151,6 +156,7 @@ async def _open_room(
     settings: Settings,
     database: Database,
     embedder: Embedder,
+    reranker: Reranker | None,
     metrics: Metrics,
 ) -> Room:
     places = await _places(settings, database, embedder, metrics)
@@ -162,6 +168,7 @@ async def _open_room(
         catalogue.documents,
         index,
         embedder,
+        Ranking(catalogue.documents, embedder, reranker, settings.search),
         settings.search,
         settings.limits.max_filter_conditions,
         metrics,

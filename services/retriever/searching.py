@@ -7,16 +7,11 @@ import time
 from collections.abc import Collection as Names
 from dataclasses import replace
 
-from services.contracts.knowledge import (
-    CollectionSearch,
-    Passage,
-    SearchResult,
-    SearchTimings,
-    Span,
-)
+from services.contracts.knowledge import CollectionSearch, SearchResult, SearchTimings
 from services.retriever import filters, lexical
+from services.retriever.answerability import LOOKED_AT, answerability
 from services.retriever.catalogue.documents import Documents
-from services.retriever.catalogue.records import Caller, Live
+from services.retriever.catalogue.records import Caller
 from services.retriever.embedding import Embedder, Vector
 from services.retriever.fusion import Weights
 from services.retriever.index.port import (
@@ -24,12 +19,12 @@ from services.retriever.index.port import (
     AllOf,
     AnyOf,
     Condition,
-    Hit,
     Index,
     IndexQuery,
     NoneOf,
 )
 from services.retriever.metrics import Metrics
+from services.retriever.ranking import Found, Ranking
 from services.retriever.settings import Search
 
 ROUNDS = 5
@@ -44,6 +39,7 @@ class Searcher:
         documents: Documents,
         index: Index,
         embedder: Embedder,
+        ranking: Ranking,
         settings: Search,
         max_conditions: int,
         metrics: Metrics,
@@ -51,6 +47,7 @@ class Searcher:
         self._documents = documents
         self._index = index
         self._embedder = embedder
+        self._ranking = ranking
         self._settings = settings
         self._max_conditions = max_conditions
         self._metrics = metrics
@@ -69,25 +66,18 @@ class Searcher:
         embedding = time.perf_counter()
         dense = await self._embedded(caller, search)
         searching = time.perf_counter()
-        query = IndexQuery(
-            where=where,
-            scopes=filters.scopes(caller.tenant, search.collections),
-            dense=dense.tolist(),
-            lexical=lexical.question_vector(search.query),
-            by_meaning=search.mode != "lexical",
-            by_words=search.mode != "dense",
-            limit=search.top_k,
-            prefetch=max(self._settings.prefetch, search.top_k),
-            min_similarity=search.min_score,
-            weights=Weights(self._settings.dense_weight, self._settings.lexical_weight),
-        )
-        passages, corpus_revision = await self._live_passages(caller, query)
+        query = self._query(caller, search, where, dense.tolist())
+        found, corpus_revision = await self._live_passages(caller, query)
+        probability = answerability(search.query, [(it.context, it.similarity) for it in found])
+        passages = await self._ranking.passages(caller, search, found)
         ended = time.perf_counter()
         self._metrics.search_seconds.labels(search.mode).observe(ended - started)
         self._metrics.passages.observe(len(passages))
+        self._metrics.answerability.observe(probability)
         return SearchResult(
             data=passages,
             corpus_revision=corpus_revision,
+            answerability=probability,
             timings=SearchTimings(
                 embed_ms=_ms(searching - embedding),
                 search_ms=_ms(ended - searching),
@@ -104,6 +94,29 @@ class Searcher:
         finally:
             embedding.cancel()
 
+    def _query(
+        self, caller: Caller, search: CollectionSearch, where: Condition, dense: list[float]
+    ) -> IndexQuery:
+        limit = max(self._ranking.depth(search), LOOKED_AT)
+        return IndexQuery(
+            where=where,
+            scopes=filters.scopes(caller.tenant, search.collections),
+            dense=dense,
+            lexical=lexical.question_vector(search.query),
+            by_meaning=search.mode != "lexical",
+            by_words=search.mode != "dense",
+            limit=limit,
+            prefetch=max(self._settings.prefetch, limit),
+            min_similarity=search.min_score,
+            weights=self._weights(search),
+            with_vectors=self._ranking.needs_vectors(search),
+        )
+
+    def _weights(self, search: CollectionSearch) -> Weights:
+        if search.weights is not None:
+            return Weights(search.weights.dense, search.weights.lexical)
+        return Weights(self._settings.dense_weight, self._settings.lexical_weight)
+
     def _where(self, caller: Caller, search: CollectionSearch) -> Condition:
         conditions: list[Condition] = [
             filters.scopes_condition(caller.tenant, search.collections),
@@ -113,7 +126,7 @@ class Searcher:
             conditions.append(filters.filter_condition(search.filter, self._max_conditions))
         return AllOf(tuple(conditions))
 
-    async def _live_passages(self, caller: Caller, query: IndexQuery) -> tuple[list[Passage], int]:
+    async def _live_passages(self, caller: Caller, query: IndexQuery) -> tuple[list[Found], int]:
         """Search; when chunks were found that nobody may see, search again without those.
 
         They took the places of others. What is hidden is asked anew for each round: a write that
@@ -127,8 +140,8 @@ class Searcher:
             if revisions <= live.keys():
                 break
             hidden = await self._documents.hidden(caller.tenant)
-        passages = [_passage(hit, live[hit.revision]) for hit in hits if hit.revision in live]
-        return passages, corpus_revision
+        found = [Found(hit, live[hit.revision]) for hit in hits if hit.revision in live]
+        return found, corpus_revision
 
 
 def _without(query: IndexQuery, revisions: Names[int]) -> IndexQuery:
@@ -136,24 +149,6 @@ def _without(query: IndexQuery, revisions: Names[int]) -> IndexQuery:
         return query
     fresh = NoneOf((AnyOf(REVISION, tuple(revisions)),))
     return replace(query, where=AllOf((query.where, fresh)))
-
-
-def _passage(hit: Hit, document: Live) -> Passage:
-    content = hit.content
-    return Passage(
-        collection=document.place.collection,
-        document_id=document.place.id,
-        chunk=content["chunk"],
-        title=document.title,
-        uri=document.uri,
-        headings=content["headings"],
-        page=content["page"],
-        text=content["text"],
-        span=Span(start=content["start"], end=content["end"]),
-        score=hit.score,
-        similarity=hit.similarity,
-        metadata=document.metadata,
-    )
 
 
 def _ms(seconds: float) -> float:

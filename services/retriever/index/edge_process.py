@@ -16,7 +16,7 @@ from typing import Any
 import qdrant_edge as qdrant
 
 from services.retriever.children import answer_parent
-from services.retriever.fusion import Candidates, Scored, rank
+from services.retriever.fusion import Candidates, Ranked, Scored, rank
 from services.retriever.index.payloads import DENSE, KEYWORDS, LEXICAL, payload_of
 from services.retriever.index.port import (
     CONTENT,
@@ -112,19 +112,12 @@ class Shard:
         if not ranked:
             return []
         records = self._shard.retrieve(
-            [found.id for found in ranked], with_payload=True, with_vector=False
+            [found.id for found in ranked],
+            with_payload=True,
+            with_vector=[DENSE] if query.with_vectors else False,
         )
-        payloads = {str(record.id): record.payload or {} for record in records}
-        return [
-            Hit(
-                found.id,
-                found.score,
-                found.similarity,
-                payloads[found.id][REVISION],
-                payloads[found.id][CONTENT],
-            )
-            for found in ranked
-        ]
+        known = {str(record.id): record for record in records}
+        return [_hit(found, known[found.id]) for found in ranked]
 
     def _candidates(self, query: IndexQuery, where: qdrant.Filter) -> Candidates:
         """Run both rankings, then score what only one of them found by the other's measure too."""
@@ -168,6 +161,12 @@ class Shard:
 
     def _nearest(self, request: qdrant.QueryRequest) -> list[Scored]:
         return [(str(point.id), point.score) for point in self._shard.query(request)]
+
+
+def _hit(found: Ranked, record: Any) -> Hit:
+    dense = tuple((record.vector or {}).get(DENSE, ()))
+    payload = record.payload
+    return Hit(found.id, found.score, found.similarity, payload[REVISION], payload[CONTENT], dense)
 
 
 @contextlib.contextmanager

@@ -103,6 +103,8 @@ class IndexQuery:
     prefetch: int
     min_similarity: float | None = None
     weights: Weights = field(default_factory=Weights)
+    with_vectors: bool = False
+    """Whether hits bring their dense vectors along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class Hit:
     similarity: float
     revision: int
     content: Mapping[str, Any]
+    dense: tuple[float, ...] = ()
+    """The chunk's unit vector, when the query asked for it."""
 
 
 class Index(Protocol):

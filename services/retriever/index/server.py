@@ -15,7 +15,7 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ApiException
 
 from services.retriever.errors import IndexUnavailable
-from services.retriever.fusion import Candidates, Scored, rank
+from services.retriever.fusion import Candidates, Ranked, Scored, rank
 from services.retriever.index.layout import collection_options, field_indexes
 from services.retriever.index.payloads import DENSE, LEXICAL, payload_of
 from services.retriever.index.port import (
@@ -128,15 +128,14 @@ class ServerIndex:
         if not ranked:
             return []
         records = await self._client.retrieve(
-            self._collection, [found.id for found in ranked], with_payload=[REVISION, CONTENT]
+            self._collection,
+            [found.id for found in ranked],
+            with_payload=[REVISION, CONTENT],
+            with_vectors=[DENSE] if query.with_vectors else False,
         )
-        payloads = {str(record.id): record.payload or {} for record in records}
-        return [
-            Hit(found.id, found.score, found.similarity, payload[REVISION], payload[CONTENT])
-            for found in ranked
-            # A point may be deleted between the two calls.
-            if (payload := payloads.get(found.id))
-        ]
+        known = {str(record.id): record for record in records}
+        # A point may be deleted between the two calls.
+        return [_hit(found, known[found.id]) for found in ranked if found.id in known]
 
     async def _candidates(self, query: IndexQuery, where: models.Filter) -> Candidates:
         """Run both rankings, then score what only one of them found by the other's measure too."""
@@ -249,6 +248,12 @@ async def drop_collection(url: str, api_key: str | None, collection: str) -> Non
         raise IndexUnavailable("The Qdrant server does not remove the collection.") from error
     finally:
         await client.close()
+
+
+def _hit(found: Ranked, record: Any) -> Hit:
+    dense = tuple((record.vector or {}).get(DENSE, ()))
+    payload = record.payload or {}
+    return Hit(found.id, found.score, found.similarity, payload[REVISION], payload[CONTENT], dense)
 
 
 def _scored(points: Sequence[Any]) -> list[Scored]:

@@ -62,6 +62,7 @@ def question(
     limit: int = 10,
     prefetch: int = 50,
     min_similarity: float | None = None,
+    with_vectors: bool = False,
 ) -> IndexQuery:
     """Make a search as the searcher makes it."""
     within = filters.scopes_condition(tenant, collections)
@@ -76,4 +77,5 @@ def question(
         limit=limit,
         prefetch=prefetch,
         min_similarity=min_similarity,
+        with_vectors=with_vectors,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from qdrant_client import AsyncQdrantClient
 from services.chassis.telemetry import open_registry
 from services.contracts.knowledge import Filter
 from services.retriever.filters import filter_condition
+from services.retriever.fusion import Weights
 from services.retriever.index.edge import open_edge_index
 from services.retriever.index.port import REVISION, AnyOf, Condition, Index
 from services.retriever.index.server import ServerIndex
 from services.retriever.metrics import open_metrics
 from services.retriever.settings import Cluster
-from tests.service.retriever.points import DIMENSIONS, point, question
+from tests.service.retriever.points import DIMENSIONS, direction, point, question
 
 pytestmark = [
     pytest.mark.anyio,
@@ -154,6 +156,14 @@ async def test_several_collections_are_ranked_as_one(index: Index) -> None:
     asked = question("apple", mode="dense", collections=("red", "blue", "red"), prefetch=3)
     found = [hit.revision for hit in await index.search(asked)]
     assert found == [0, 2, 3]
+
+
+async def test_a_hit_brings_its_vector_only_when_asked(index: Index) -> None:
+    await index.upsert([point("zebra", degrees=60), point("horse", degrees=30)])
+    (zebra, horse) = await index.search(question("zebra", degrees=60, with_vectors=True))
+    assert zebra.dense == pytest.approx(direction(60), abs=1e-6)
+    assert horse.dense == pytest.approx(direction(30), abs=1e-6)
+    assert {hit.dense for hit in await index.search(question("zebra"))} == {()}
 
 
 async def test_no_search_sees_another_tenant_or_collection(index: Index) -> None:
@@ -336,6 +346,7 @@ async def test_both_engines_give_the_same_scores(tmp_path: Path) -> None:
         for text in ("zebra 반품은", "E-1042 pear", "plum", "nothing known"):
             for mode in ("dense", "lexical", "hybrid"):
                 asked = question(text, degrees=33, mode=mode, prefetch=100, limit=100)
+                asked = replace(asked, weights=Weights(dense=0.5, lexical=2.0))
                 ours, theirs = await edge.search(asked), await server.search(asked)
                 other = {hit.id: hit for hit in theirs}
                 assert other.keys() == {hit.id for hit in ours}

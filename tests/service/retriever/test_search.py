@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from services.contracts.knowledge import CollectionSearch, Passage
+from services.retriever.catalogue.records import Live, Place
+from services.retriever.index.port import Hit
 from services.retriever.indexing import CHUNKS_A_STEP
-from services.retriever.settings import Limits
+from services.retriever.ranking import Found, Ranking
+from services.retriever.settings import Limits, Search
 from tests.service.retriever.retriever import Client, RetrieverUnderTest, retriever_on
 
 pytestmark = pytest.mark.anyio
@@ -163,6 +167,9 @@ async def test_a_deeply_nested_filter_is_refused(client: Client) -> None:
         {"query": "x", "collections": ["docs"], "min_score": 2},
         {"query": "x", "collections": ["docs"], "mode": "magic"},
         {"query": "x", "collections": ["docs"], "tenant": "rival"},
+        {"query": "x", "collections": ["docs"], "diversity": 1.1},
+        {"query": "x", "collections": ["docs"], "expand": "document"},
+        {"query": "x", "collections": ["docs"], "weights": {"dense": -1}},
     ],
 )
 async def test_a_malformed_search_is_refused(client: Client, body: object) -> None:
@@ -230,3 +237,104 @@ async def test_too_much_to_embed_is_refused(tmp_path: Path) -> None:
         reply = await retriever.client.call("POST", "/embeddings", much)
         assert (reply.status, reply.code) == (413, "embedding_input_too_large")
         assert (await retriever.client.call("POST", "/embeddings", {"input": []})).status == 400
+
+
+FIRST, SECOND = (f"{word} 문단은 " + "길게 " * 10 for word in ("사과", "얼룩말"))
+SECTION = f"## 교환\n\n{FIRST}이어집니다.\n\n{SECOND}이어집니다."
+GUIDE = f"# 안내\n\n## 배송\n\n배송 문단은 다른 이야기만 길게 길게 합니다.\n\n{SECTION}\n"
+
+
+async def test_a_passage_brings_its_section_when_asked(tmp_path: Path) -> None:
+    async with retriever_on(tmp_path, chunk_tokens=16, chunk_overlap_tokens=0) as retriever:
+        await retriever.client.put("guide", GUIDE)
+        bare = (await retriever.client.search("얼룩말", top_k=1)).body["data"][0]
+        full = (await retriever.client.search("얼룩말", top_k=1, expand="section")).body["data"][0]
+    assert bare["surroundings"] is None
+    assert "얼룩말" in bare["text"]
+    assert "사과" not in bare["text"]
+    around = full.pop("surroundings")
+    assert around["text"] == SECTION
+    assert GUIDE[around["span"]["start"] : around["span"]["end"]] == SECTION
+    assert full == {key: value for key, value in bare.items() if key != "surroundings"}
+
+
+async def test_a_section_is_brought_once_and_by_the_best_passage(tmp_path: Path) -> None:
+    async with retriever_on(tmp_path, chunk_tokens=16, chunk_overlap_tokens=0) as retriever:
+        await retriever.client.put("guide", GUIDE)
+        reply = await retriever.client.search("얼룩말 사과 문단", top_k=10, expand="section")
+    brought = [one["surroundings"] for one in reply.body["data"]]
+    texts = [one["text"] for one in brought if one is not None]
+    assert len(brought) > len(texts) == len(set(texts)) == 2
+    assert brought[0] is not None
+
+
+async def test_a_section_of_a_document_that_was_replaced_meanwhile_is_left_out(
+    retriever: RetrieverUnderTest,
+) -> None:
+    """The chunk is still found, its text stands nowhere any more."""
+    client, documents = retriever.client, retriever.resources.catalogue.documents
+    await client.put("d", "apple pie")
+    passage = Passage.model_validate((await client.search("apple")).body["data"][0])
+    await client.put("d", "something else")
+    ranking = Ranking(documents, retriever.embedder, None, Search(expand="section"))
+    place = Place("acme", "docs", "d")
+    hit = Hit(
+        "x",
+        1.0,
+        1.0,
+        1,
+        {"chunk": 0, "start": 0, "end": 9, "text": passage.text, "headings": [], "page": None},
+    )
+    search = CollectionSearch(query="apple", collections=["docs"])
+    found = Found(hit, Live(place, "", "", {}))
+    (shown,) = await ranking.passages("acme", search, [found])
+    assert shown.surroundings is None
+    gone = Found(hit, Live(Place("acme", "docs", "gone"), "", "", {}))
+    (shown,) = await ranking.passages("acme", search, [gone])
+    assert shown.surroundings is None
+
+
+async def test_the_settings_decide_what_a_request_leaves_open(tmp_path: Path) -> None:
+    search = Search(expand="section", section_tokens=16)
+    async with retriever_on(
+        tmp_path, search=search, chunk_tokens=16, chunk_overlap_tokens=0
+    ) as retriever:
+        await retriever.client.put("guide", GUIDE)
+        (full,) = (await retriever.client.search("얼룩말", top_k=1)).body["data"]
+        (bare,) = (await retriever.client.search("얼룩말", top_k=1, expand="none")).body["data"]
+    assert full["surroundings"]["text"].endswith("이어집니다.")
+    assert bare["surroundings"] is None
+
+
+async def test_repeated_passages_step_back_for_others_when_asked(client: Client) -> None:
+    for n in range(4):
+        await client.put(f"same{n}", "apple pie recipe with cinnamon and sugar")
+    await client.put("other", "apple trees in spring")
+    plain = (await client.search("apple pie recipe", top_k=2)).passages
+    mixed = (await client.search("apple pie recipe", top_k=2, diversity=0.6)).passages
+    assert len(set(plain)) == 1
+    assert mixed == [plain[0], "apple trees in spring"]
+
+
+async def test_a_request_may_weigh_the_two_rankings_itself(client: Client) -> None:
+    await client.put("told", "zebra " + "filler words about nothing at all " * 5)
+    await client.put("near", "apple pear plum")
+    query = "apple pear plum zebra zebra"
+    words = {"dense": 0.0, "lexical": 1.0}
+    by_words = (await client.search(query, weights=words)).body["data"]
+    alone = (await client.search(query, mode="lexical")).body["data"]
+    assert [it["score"] for it in by_words] == [it["score"] for it in alone]
+    by_meaning = (await client.search(query, weights={"dense": 1, "lexical": 0})).body["data"]
+    dense = (await client.search(query, mode="dense")).body["data"]
+    assert [it["score"] for it in by_meaning] == [it["score"] for it in dense]
+    assert [it["score"] for it in by_meaning] != [it["score"] for it in by_words]
+
+
+async def test_a_found_answer_is_more_probable_than_none(client: Client) -> None:
+    await client.put("a", "apple pie recipe with cinnamon")
+    await client.put("b", "pear tart")
+    near = (await client.search("apple pie recipe cinnamon", top_k=1)).body["answerability"]
+    far = (await client.search("quantum zebra telescope", top_k=1)).body["answerability"]
+    assert 0 <= far < near <= 1
+    nothing = await client.search("quantum zebra", min_score=0.99)
+    assert (nothing.passages, nothing.body["answerability"]) == ([], 0)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.retriever.lexical import passage_vector, question_vector, tokens
+from services.retriever.lexical import (
+    PARTICLE_WEIGHT,
+    passage_vector,
+    question_vector,
+    question_weights,
+    tokens,
+)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +75,8 @@ def test_the_same_word_counts_less_in_a_longer_passage() -> None:
     ("question", "told"),
     [
         ("How do I return an apple?", "return apple"),
-        ("사과는 어떻게 반품하나요", "사과 과는 반품 품하"),
+        ("사과 어떻게 반품하나요", "사과 반품 품하"),
+        ("사과 반품 언제 하나요?", "사과 반품"),
     ],
 )
 def test_a_question_leaves_out_what_every_question_says(question: str, told: str) -> None:
@@ -80,3 +89,27 @@ def test_a_question_of_common_words_only_keeps_them() -> None:
 
 def test_a_question_counts_each_word_once() -> None:
     assert question_vector("apple apple pear") == question_vector("apple pear")
+
+
+def test_what_reaches_into_a_particle_counts_less() -> None:
+    assert question_weights("신청은 며칠") == {"신청": 1, "청은": PARTICLE_WEIGHT}
+    assert question_weights("달빛공방에서는") == {
+        "달빛": 1,
+        "빛공": 1,
+        "공방": 1,
+        "방에": PARTICLE_WEIGHT,
+        "서는": PARTICLE_WEIGHT,
+    }
+
+
+def test_a_pair_that_stands_whole_elsewhere_in_the_question_counts_whole() -> None:
+    assert question_weights("신청은 청은")["청은"] == 1
+
+
+def test_a_short_word_that_ends_like_a_particle_is_whole() -> None:
+    assert question_weights("회의 나이") == {"회의": 1, "나이": 1}
+
+
+def test_particles_are_found_in_decomposed_hangul_too() -> None:
+    decomposed = unicodedata.normalize("NFD", "신청은")
+    assert question_vector(decomposed) == question_vector("신청은")

@@ -1,0 +1,61 @@
+"""Data sets and configurations of a retrieval evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.cli.failures import CommandError
+from services.cli.retrieval_cases import configuration_of, read_cases
+
+
+def written(folder: Path, *lines: str) -> Path:
+    file = folder / "cases.jsonl"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return file
+
+
+GOOD = '{"id": "1", "question": "환불은?", "relevant": ["refunds"], "tags": ["ko"]}'
+
+
+def test_a_line_is_a_case_and_empty_lines_are_none(tmp_path: Path) -> None:
+    (case,) = read_cases(written(tmp_path, GOOD, "", "  "))
+    assert (case.question, case.relevant, case.tags) == ("환불은?", ["refunds"], ["ko"])
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ("not json", "line 2"),
+        ('{"id": "2", "question": "q", "relevant": []}', "relevant"),
+        ('{"id": "2", "question": "", "relevant": ["a"]}', "question"),
+        ('{"id": "2", "question": "q", "relevant": ["a"], "relevnt": 1}', "relevnt"),
+        (GOOD, "the id '1' stands twice"),
+    ],
+)
+def test_a_bad_line_is_named_with_what_is_wrong(tmp_path: Path, bad: str, told: str) -> None:
+    with pytest.raises(CommandError, match="line 2") as error:
+        read_cases(written(tmp_path, GOOD, bad))
+    assert told in str(error.value)
+
+
+def test_a_file_without_cases_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="holds no cases"):
+        read_cases(written(tmp_path, ""))
+
+
+def test_a_configuration_is_fields_of_a_search() -> None:
+    assert configuration_of("").fields == {}
+    found = configuration_of("mode=dense, diversity=0.3,expand=section")
+    assert found.fields == {"mode": "dense", "diversity": 0.3, "expand": "section"}
+    weighed = configuration_of("dense=2,lexical=0.5")
+    assert weighed.fields == {"weights": {"dense": 2.0, "lexical": 0.5}}
+
+
+@pytest.mark.parametrize(
+    "text", ["mode=magic", "speed=9", "mode", "top_k=3", "query=x", "dense=-1", "diversity=2"]
+)
+def test_a_configuration_that_is_no_search_is_refused(text: str) -> None:
+    with pytest.raises(CommandError, match=text.partition("=")[0]):
+        configuration_of(text)

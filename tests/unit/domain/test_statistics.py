@@ -1,0 +1,59 @@
+"""Means and how sure they are."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from services.domain.statistics import compare, estimate
+
+
+def test_an_interval_holds_its_mean_and_shrinks_with_more_values() -> None:
+    few, many = estimate([0.0, 1.0] * 10), estimate([0.0, 1.0] * 200)
+    assert few.mean == many.mean == 0.5
+    assert few.low < many.low < 0.5 < many.high < few.high
+
+
+def test_the_interval_holds_the_true_mean_about_as_often_as_it_says() -> None:
+    chance = random.Random(7)
+    held = 0
+    for _ in range(200):
+        found = estimate([chance.random() for _ in range(40)], resamples=400)
+        held += found.low <= 0.5 <= found.high
+    assert 180 <= held <= 199
+
+
+def test_equal_values_give_equal_intervals() -> None:
+    values = [0.1, 0.4, 0.9, 0.2]
+    assert estimate(values) == estimate(values)
+
+
+def test_values_that_never_differ_are_sure() -> None:
+    sure = estimate([0.25] * 30)
+    assert (sure.low, sure.mean, sure.high) == (0.25, 0.25, 0.25)
+
+
+def test_pairs_show_a_small_steady_gain_that_two_intervals_would_hide() -> None:
+    chance = random.Random(1)
+    first = [chance.random() for _ in range(50)]
+    other = [value + 0.02 for value in first]
+    assert estimate(first).high > estimate(other).low
+    compared = compare(first, other)
+    assert compared.is_gain
+    assert (compared.better, compared.worse) == (50, 0)
+    assert compare(other, first).is_loss
+
+
+def test_a_difference_by_chance_is_neither_gain_nor_loss() -> None:
+    compared = compare([0.0, 1.0] * 20, [1.0, 0.0] * 20)
+    assert not compared.is_gain
+    assert not compared.is_loss
+    assert (compared.better, compared.worse) == (20, 20)
+
+
+def test_nothing_has_no_mean_and_unequal_lists_are_no_pairs() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        estimate([])
+    with pytest.raises(ValueError, match="zip"):
+        compare([1.0], [1.0, 0.0])
