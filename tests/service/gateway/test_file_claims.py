@@ -123,4 +123,5 @@ async def test_a_wish_that_comes_while_a_file_is_put_off_does_not_wait(registry:
     async with registry.change(ACTOR) as change:
         await vector_store_files.wish(change, STORE, [file_id], todo="remove")
     await file_claims.postpone(registry, claim, 1000.0, counts=True)
-    assert (await taken(registry)).todo == "remove"
+    again = await taken(registry)
+    assert (again.todo, again.attempts) == ("remove", 1)
