@@ -115,3 +115,13 @@ async def test_a_file_that_was_put_off_waits_and_its_attempt_may_not_count(
     assert await file_claims.claim(registry, 60.0) is None
     later = replace(registry, clock=lambda: registry.clock() + 11)
     assert (await taken(later)).attempts == 1
+
+
+async def test_a_wish_that_comes_while_a_file_is_put_off_does_not_wait(registry: Registry) -> None:
+    (file_id,) = await attach(registry)
+    claim = await taken(registry)
+    async with registry.change(ACTOR) as change:
+        await vector_store_files.wish(change, STORE, [file_id], todo="remove")
+    await file_claims.postpone(registry, claim, 1000.0, counts=True)
+    again = await taken(registry)
+    assert (again.todo, again.attempts) == ("remove", 1)

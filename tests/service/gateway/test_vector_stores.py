@@ -208,6 +208,8 @@ async def test_a_file_that_is_taken_out_while_it_is_indexed_stays_out(
     await client.vector_stores.files.create(file_id=file.id, vector_store_id=store.id)
     await stack.writing()
     await client.vector_stores.files.delete(file.id, vector_store_id=store.id)
+    assert (await client.vector_stores.files.list(store.id)).data == []
+    assert (await client.vector_stores.retrieve(store.id)).file_counts.total == 0
     stack.embedder.passages_may_go.set()
     await stack.settled()
     assert await found(client, store.id, "환불") == []
