@@ -148,7 +148,7 @@ async def _open_rooms(
     for room in rooms:
         upkeep = Upkeep(room.catalogue, room.index, room.indexer, metrics)
         await stack.enter_async_context(run_upkeep(upkeep))
-    return Rooms(rooms[0], rooms[1:], carrying)
+    return Rooms(rooms[0], rooms[1:], carrying, settled=not await carrying.former())
 
 
 async def _open_room(

@@ -50,10 +50,12 @@ class Room:
 class Rooms:
     """The model that new documents are for, and former ones that still have collections."""
 
-    def __init__(self, current: Room, former: Sequence[Room], carrying: Carrying) -> None:
+    def __init__(
+        self, current: Room, former: Sequence[Room], carrying: Carrying, *, settled: bool
+    ) -> None:
         self.current = current
         self.carrying = carrying
-        self.settled = False
+        self.settled = settled
         """Whether every collection is the current model's, so that none has to be looked up."""
         self._by_model: Mapping[str, Room] = {
             room.embedder.fingerprint: room for room in (*former, current)

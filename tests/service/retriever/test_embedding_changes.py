@@ -105,16 +105,14 @@ async def test_no_request_fails_while_collections_come_over(tmp_path: Path) -> N
 async def test_a_search_over_both_models_takes_from_both(tmp_path: Path) -> None:
     await fill(tmp_path, 3)
     new = another_model()
-    new.passages_may_go.clear()
+    new.poison = "apple"
     async with retriever_on(tmp_path, new, HashingEmbedder()) as retriever:
         client = retriever.client
-        new.free_texts = 1
         await client.put("b", "banana", collection="bananas")
         found = await client.search("apple banana", "docs", "bananas", top_k=3)
         assert {passage["collection"] for passage in found.body["data"]} == {"docs", "bananas"}
         scores = [passage["score"] for passage in found.body["data"]]
         assert scores == sorted(scores, reverse=True)
-        new.passages_may_go.set()
 
 
 async def test_without_the_former_model_a_collection_says_how_far_it_is(tmp_path: Path) -> None:
