@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.contracts.knowledge import CollectionSearch, Passage
-from services.retriever.catalogue.records import Live, Place
+from services.retriever.catalogue.records import Caller, Live, Place
 from services.retriever.index.port import Hit
 from services.retriever.indexing import CHUNKS_A_STEP
 from services.retriever.ranking import Found, Ranking
@@ -286,11 +286,12 @@ async def test_a_section_of_a_document_that_was_replaced_meanwhile_is_left_out(
         {"chunk": 0, "start": 0, "end": 9, "text": passage.text, "headings": [], "page": None},
     )
     search = CollectionSearch(query="apple", collections=["docs"])
+    caller = Caller("acme", (), curator=False)
     found = Found(hit, Live(place, "", "", {}))
-    (shown,) = await ranking.passages("acme", search, [found])
+    (shown,) = await ranking.passages(caller, search, [found])
     assert shown.surroundings is None
     gone = Found(hit, Live(Place("acme", "docs", "gone"), "", "", {}))
-    (shown,) = await ranking.passages("acme", search, [gone])
+    (shown,) = await ranking.passages(caller, search, [gone])
     assert shown.surroundings is None
 
 
