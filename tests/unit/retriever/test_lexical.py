@@ -92,6 +92,7 @@ def test_a_question_counts_each_word_once() -> None:
 
 
 def test_what_reaches_into_a_particle_counts_less() -> None:
+    assert 0 < PARTICLE_WEIGHT < 1
     assert question_weights("신청은 며칠") == {"신청": 1, "청은": PARTICLE_WEIGHT}
     assert question_weights("달빛공방에서는") == {
         "달빛": 1,

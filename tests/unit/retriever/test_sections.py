@@ -56,7 +56,7 @@ def test_one_long_side_is_used_up_when_the_other_ends_early() -> None:
 
 
 def test_a_token_counter_that_stops_early_does_not_widen_the_budget() -> None:
-    text = "\n\n".join(["The chunk.", "word " * 2000])
+    text = "\n\n".join(["The chunk.", "word " * 400])
 
     def stops_early(piece: str) -> int:
         return min(count_words(piece), 100)
