@@ -52,6 +52,9 @@ class Committed:
 Settle = Callable[[AsyncConnection, Sequence[Committed]], Awaitable[None]]
 """Notes what became of a batch in the transaction that commits it."""
 
+MayBegin = Callable[[AsyncConnection], Awaitable[bool]]
+"""Tells in the transaction that begins a batch whether it may still be written."""
+
 
 class Batches:
     """Transactions of bulk writers, for one embedding model."""
@@ -60,8 +63,13 @@ class Batches:
         self._database = database
         self._fingerprint = fingerprint
 
-    async def begin(self, drafts: Mapping[Place, Draft]) -> dict[Place, Write | Kept]:
+    async def begin(
+        self, drafts: Mapping[Place, Draft], may_begin: MayBegin
+    ) -> dict[Place, Write | Kept] | None:
         """Record writes before they are done; unchanged documents are only named.
+
+        Returns:
+            None when they may not begin: a collection that was deleted must stay so.
 
         Raises:
             EmbeddingMismatch: the collection was built with another embedding model.
@@ -69,6 +77,8 @@ class Batches:
         first = next(iter(drafts))
         ids = [place.id for place in drafts]
         async with self._database.write() as connection:
+            if not await may_begin(connection):
+                return None
             await check_model(connection, first.tenant, [first.collection], self._fingerprint)
             overtaken = await _rows_at(connection, writes, first, ids)
             await self._drop(connection, [row.revision for row in overtaken.values()])

@@ -73,7 +73,7 @@ class Leases:
             LeaseLostError: it is somebody else's.
         """
         async with self._database.write() as connection:
-            return await self._hold(connection, claim)
+            return await self.hold(connection, claim)
 
     async def release(self, claim: Claim, *, again_in_seconds: float = 0.0) -> None:
         """Give a job back, to be claimed again at the earliest when the time is over."""
@@ -131,7 +131,7 @@ class Leases:
         Raises:
             LeaseLostError: it is somebody else's; the whole transaction is to be given up.
         """
-        goes_on = await self._hold(connection, claim, active_seconds)
+        goes_on = await self.hold(connection, claim, active_seconds)
         for one in settled:
             this = (job_items.c.job == claim.job, job_items.c.number == one.item.number)
             values = {
@@ -156,7 +156,7 @@ class Leases:
     async def finish(self, claim: Claim) -> None:
         """End a job when nothing of it is left to do; else give it back."""
         async with self._database.write() as connection:
-            goes_on = await self._hold(connection, claim)
+            goes_on = await self.hold(connection, claim)
             await _give_up_awaiting(connection, claim)
             counted = select(job_items.c.state, func.count().label("items"))
             mine = counted.where(job_items.c.job == claim.job).group_by(job_items.c.state)
@@ -175,9 +175,14 @@ class Leases:
         async with self._database.write() as connection:
             await connection.execute(delete(origins).where(~live))
 
-    async def _hold(
+    async def hold(
         self, connection: AsyncConnection, claim: Claim, active_seconds: float = 0.0
     ) -> bool:
+        """Keep a job, within a transaction; tell whether it is still to be worked on.
+
+        Raises:
+            LeaseLostError: it is somebody else's.
+        """
         held = {
             "lease_until": time.time() + self._lease_seconds,
             "active_seconds": jobs.c.active_seconds + active_seconds,

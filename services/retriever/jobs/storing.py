@@ -80,9 +80,10 @@ class Storer:
         ready = {one.place: one for one in batch}
         await self.rooms.opened(self.claim.tenant, self.claim.collection)
         async with self.room.indexer.holding(ready):
-            begun = await self.room.catalogue.batches.begin(
-                {p: one.draft for p, one in ready.items()}
-            )
+            drafts = {place: one.draft for place, one in ready.items()}
+            begun = await self.room.catalogue.batches.begin(drafts, self._may_begin)
+            if begun is None:
+                return False
             kept = [
                 Settled(ready[place].item, "unchanged", one.chunks, revision=one.revision)
                 for place, one in begun.items()
@@ -90,6 +91,9 @@ class Storer:
             ]
             writes = [one for one in begun.values() if isinstance(one, Write)]
             return await self._finish(ready, writes, [*settled, *kept])
+
+    async def _may_begin(self, connection: AsyncConnection) -> bool:
+        return await self.leases.hold(connection, self.claim)
 
     async def _finish(
         self, ready: dict[Place, Ready], writes: Sequence[Write], settled: Sequence[Settled]
