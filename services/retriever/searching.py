@@ -130,18 +130,23 @@ class Searcher:
         """Search; when chunks were found that nobody may see, search again without those.
 
         They took the places of others. What is hidden is asked anew for each round: a write that
-        was under way may have become live, and what it replaced is then the one to leave out.
+        was under way may have become live, and what it replaced is then the one to leave out. So a
+        round that left out what is live by now does not count either, and where writes keep coming
+        the round that found most does.
         """
         hidden: list[int] = []
+        best: tuple[list[Found], int] = ([], 0)
         for _ in range(ROUNDS):
             hits = await self._index.search(_without(query, hidden))
             revisions = {hit.revision for hit in hits}
-            live, corpus_revision = await self._documents.live(caller.tenant, revisions)
-            if revisions <= live.keys():
-                break
+            asked = revisions.union(hidden)
+            live, corpus_revision = await self._documents.live(caller.tenant, asked)
+            found = [Found(hit, live[hit.revision]) for hit in hits if hit.revision in live]
+            if revisions <= live.keys() and live.keys().isdisjoint(hidden):
+                return found, corpus_revision
+            best = max(best, (found, corpus_revision), key=lambda round_: len(round_[0]))
             hidden = await self._documents.hidden(caller.tenant)
-        found = [Found(hit, live[hit.revision]) for hit in hits if hit.revision in live]
-        return found, corpus_revision
+        return best
 
 
 def _without(query: IndexQuery, revisions: Names[int]) -> IndexQuery:
