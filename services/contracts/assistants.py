@@ -60,7 +60,13 @@ class RetrievalPolicy(Wire):
     top_k: Annotated[int, Field(ge=1, le=50)] = 3
     min_score: Annotated[float | None, Field(ge=0, le=1)] = None
     filter: Filter | None = None
+    min_answerability: Annotated[float | None, Field(ge=0, le=1)] = None
+    """Where it is less probable that a passage answers the question, the assistant abstains."""
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
+    expand: Literal["none", "section"] | None = None
+    """`section` shows the model what surrounds each passage; the retriever's setting if unset."""
+    diversity: Annotated[float | None, Field(ge=0, le=1)] = None
+    """How far passages that repeat others step back; the retriever's setting if unset."""
     on_retrieval_failure: Literal["fail", "answer_ungrounded"] = "fail"
     follow_up: Literal["ignore", "join", "rewrite"] = "join"
     """What a question that leans on earlier ones is searched by: its own words, those of the

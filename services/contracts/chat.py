@@ -102,6 +102,8 @@ class RetrievalSummary(Wire):
     corpus_revision: int | None
     query: str | None = None
     """What was searched for, where that is not the question as it was asked."""
+    answerability: float | None = None
+    """How probable it is that a passage answers the question, as the retriever estimates."""
 
 
 class InkstoneBlock(Wire):

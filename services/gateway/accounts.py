@@ -163,6 +163,7 @@ class Account:
                 "dropped": len(self.grounding.passages) - self.passages,
                 "corpus_revision": self.grounding.corpus_revision,
                 "query": self.grounding.query,
+                "answerability": self.grounding.answerability,
             },
             "cost_usd": self.cost_usd,
         }

@@ -55,7 +55,7 @@ class Composer:
             Material(
                 target.profile,
                 conversation.turns,
-                [Source(passage.title, passage.text) for passage in found.passages],
+                [Source(it.title, (it.surroundings or it).text) for it in found.passages],
                 grounded=target.policy is not None or found.asked,
             ),
             context=context_of(replicas),

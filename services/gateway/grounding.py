@@ -44,6 +44,8 @@ class Grounding:
     corpus_revision: int | None = None
     query: str | None = None
     """What was searched for, where that is not the question as it was asked."""
+    answerability: float | None = None
+    """How probable it is that a passage answers the question."""
 
     @property
     def asked(self) -> bool:
@@ -124,6 +126,8 @@ class Grounder:
             min_score=policy.min_score,
             filter=policy.filter,
             mode=policy.mode,
+            expand=policy.expand,
+            diversity=policy.diversity,
         )
         try:
             result = await self._searched(caller, query)
@@ -132,8 +136,9 @@ class Grounder:
                 raise
             _log.warning("retrieval.failed", code=error.code, reason=error.message)
             return Grounding("failed", query=rewritten)
-        state: Literal["found", "empty"] = "found" if result.data else "empty"
-        return Grounding(state, tuple(result.data), result.corpus_revision, rewritten)
+        passages = () if _unlikely(result, policy) else tuple(result.data)
+        state: Literal["found", "empty"] = "found" if passages else "empty"
+        return Grounding(state, passages, result.corpus_revision, rewritten, result.answerability)
 
     async def _searched(self, caller: Caller, query: CollectionSearch) -> SearchResult:
         try:
@@ -144,6 +149,12 @@ class Grounder:
                 f"The retriever did not answer within {self.timeout_seconds:g} s; try again.",
                 code="retriever_timeout",
             ) from error
+
+
+def _unlikely(result: SearchResult, policy: RetrievalPolicy) -> bool:
+    """Tell whether an answer is too improbable; where nobody estimated it, it is not."""
+    least, estimate = policy.min_answerability, result.answerability
+    return least is not None and estimate is not None and estimate < least
 
 
 def _from_scratch(target: Target, override: RetrievalOverride) -> RetrievalPolicy:

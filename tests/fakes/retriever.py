@@ -81,6 +81,8 @@ class FakeRetriever:
     unknown_collections: set[str] = field(default_factory=set)
     """Searching one of these is a 404."""
     corpus_revision: int = 1
+    answerability: float | None = None
+    """What every search estimates."""
     calls: list[Call] = field(default_factory=list)
     searches: list[CollectionSearch] = field(default_factory=list)
     uploaded: list[bytes] = field(default_factory=list)
@@ -144,6 +146,7 @@ def _add_search(app: FastAPI, fake: FakeRetriever) -> None:
         return SearchResult(
             data=found[: search.top_k],
             corpus_revision=fake.corpus_revision,
+            answerability=fake.answerability,
             timings=SearchTimings(embed_ms=1.0, search_ms=1.0, total_ms=2.0),
         )
 

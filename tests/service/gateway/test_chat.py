@@ -70,6 +70,7 @@ async def test_an_assistant_answers_from_its_passages_with_citations(stack: Chat
         "passages": 2,
         "dropped": 0,
         "corpus_revision": 1,
+        "answerability": None,
         "query": None,
     }
     assert block["timings"]["total_ms"] > 0

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import UpstreamFailed
+from services.contracts.knowledge import Span, Surroundings
 from tests.fakes.retriever import passage
 from tests.service.gateway.chat_stack import ChatStack, chat_stack
 
@@ -45,6 +46,44 @@ async def test_nothing_found_is_said_in_the_questions_language(
     assert (block["outcome"], block["replica"]) == ("abstained", None)
     assert block["retrieval"]["grounded"] is True
     assert stack.engine.generations() == []
+
+
+@pytest.mark.parametrize(("estimate", "abstains"), [(0.2, True), (0.4, False), (None, False)])
+async def test_an_answer_that_is_improbable_is_not_attempted(
+    stack: ChatStack, estimate: float | None, abstains: bool
+) -> None:
+    policy = {"collections": ["handbook"], "min_answerability": 0.3}
+    await stack.bind(retrieval=policy, profile=PROFILE)
+    stack.gateway.retriever.answerability = estimate
+    async with stack.openai() as client:
+        answer = await client.chat.completions.create(
+            model="support", messages=[{"role": "user", "content": "How long?"}]
+        )
+    block = (answer.model_extra or {})["inkstone"]
+    assert (block["outcome"] == "abstained") is abstains
+    assert block["retrieval"]["answerability"] == estimate
+    assert bool(stack.engine.generations()) is not abstains
+
+
+async def test_the_model_reads_the_section_and_the_citation_names_the_passage(
+    stack: ChatStack,
+) -> None:
+    policy = {"collections": ["handbook"], "expand": "section", "diversity": 0.5}
+    await stack.bind(retrieval=policy, profile=PROFILE)
+    section = Surroundings(text="Before. 30 days. After.", span=Span(start=0, end=23))
+    narrow = passage("30 days.", span=Span(start=8, end=16), surroundings=section)
+    stack.gateway.retriever.passages = [narrow]
+    stack.engine.reply = lambda _: "30 days [1]."
+    async with stack.openai() as client:
+        answer = await client.chat.completions.create(
+            model="support", messages=[{"role": "user", "content": "How long?"}]
+        )
+    asked = stack.gateway.retriever.searches[-1]
+    assert (asked.expand, asked.diversity) == ("section", 0.5)
+    (sent,) = stack.engine.generations()
+    assert "Before. 30 days. After." in sent.body["messages"][-1]["content"]
+    (citation,) = (answer.model_extra or {})["citations"]
+    assert (citation["text"], citation["span"]) == ("30 days.", {"start": 8, "end": 16})
 
 
 async def test_an_abstention_streams_like_any_answer(stack: ChatStack) -> None:
