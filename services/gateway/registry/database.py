@@ -101,7 +101,7 @@ async def open_database(url: str, *, connections: int = 5) -> AsyncIterator[Data
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        prepare_sqlite(engine, busy_seconds=_BUSY_SECONDS)
+        prepare_sqlite(engine.sync_engine, busy_seconds=_BUSY_SECONDS)
     try:
         yield Database(engine)
     finally:

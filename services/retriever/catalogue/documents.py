@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection as Names
 from typing import Any
 
-from sqlalchemy import delete, func, insert, literal, or_, select, union_all
+from sqlalchemy import Connection, delete, func, insert, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.knowledge import Collection, Document, DocumentText
@@ -14,11 +14,12 @@ from services.retriever.catalogue.jobs import cancel_jobs
 from services.retriever.catalogue.records import Caller, Live, Place, document_of, live_of
 from services.retriever.catalogue.statements import (
     at,
-    check_model,
     collection_row,
     count_change,
     leave_behind,
+    models_of,
     no_collection,
+    refuse_other_models,
     row_at,
     within,
 )
@@ -140,8 +141,10 @@ class Documents:
             CollectionNotFound: one does not exist.
             EmbeddingMismatch: one was built with another model.
         """
-        async with self._database.read() as connection:
-            known = await check_model(connection, tenant, names, self._fingerprint)
+        query = models_of(tenant, names)
+        rows = await self._database.glance(lambda connection: connection.execute(query).all())
+        known = {row.name: row.fingerprint for row in rows}
+        refuse_other_models(known, self._fingerprint)
         for name in names:
             if name not in known:
                 raise no_collection(name)
@@ -152,10 +155,12 @@ class Documents:
             documents.c.tenant == tenant, documents.c.revision.in_(revisions)
         )
         counter = select(tenants.c.corpus_revision).where(tenants.c.tenant == tenant)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all() if revisions else []
-            corpus_revision = await connection.scalar(counter)
-        return {row.revision: live_of(row) for row in rows}, corpus_revision or 0
+
+        def look(connection: Connection) -> tuple[dict[int, Live], int]:
+            rows = connection.execute(query).all() if revisions else []
+            return {row.revision: live_of(row) for row in rows}, connection.scalar(counter) or 0
+
+        return await self._database.glance(look)
 
     async def hidden(self, tenant: str) -> list[int]:
         """List revisions that may have chunks in the index and that nobody may see now."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.chassis.sqlite import prepare_sqlite
@@ -50,11 +51,14 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
-    prepare_sqlite(engine, busy_seconds=BUSY_SECONDS)
+    glancing = create_engine(f"sqlite:///{path}", max_overflow=-1)
+    for each in (engine.sync_engine, glancing):
+        prepare_sqlite(each, busy_seconds=BUSY_SECONDS)
     try:
-        database = Database(engine)
+        database = Database(engine, glancing)
         async with database.write() as connection:
             await connection.run_sync(bring_up_to_date)
         yield database
     finally:
+        glancing.dispose()
         await engine.dispose()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection as Names
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, Select, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -56,10 +57,25 @@ async def check_model(
     Raises:
         EmbeddingMismatch: one was built with another.
     """
-    query = select(collections.c.name, collections.c.fingerprint).where(
+    rows = (await connection.execute(models_of(tenant, names))).all()
+    known = {row.name: row.fingerprint for row in rows}
+    refuse_other_models(known, fingerprint)
+    return set(known)
+
+
+def models_of(tenant: str, names: Names[str]) -> Select[tuple[str, str]]:
+    """Ask for the names and models of those collections that exist."""
+    return select(collections.c.name, collections.c.fingerprint).where(
         collections.c.tenant == tenant, collections.c.name.in_(names)
     )
-    known = {row.name: row.fingerprint for row in await connection.execute(query)}
+
+
+def refuse_other_models(known: Mapping[str, str], fingerprint: str) -> None:
+    """Make sure that collections were built with one embedding model.
+
+    Raises:
+        EmbeddingMismatch: one was built with another.
+    """
     for name, built_with in known.items():
         if built_with != fingerprint:
             raise EmbeddingMismatch(
@@ -67,7 +83,6 @@ async def check_model(
                 f"retriever runs {fingerprint}: set the former model again, or delete the "
                 "collection and write its documents anew."
             )
-    return set(known)
 
 
 async def leave_behind(connection: AsyncConnection, revision: int, fingerprint: str) -> None:

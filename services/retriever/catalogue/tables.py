@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
 from sqlalchemy import (
     JSON,
     Column,
+    Connection,
+    Engine,
     Index,
     Integer,
     MetaData,
@@ -22,6 +26,8 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.chassis.sqlite import WRITES
+
+Looked = TypeVar("Looked")
 
 metadata = MetaData()
 
@@ -131,9 +137,22 @@ installations = Table(
 class Database:
     """An open catalogue database: many readers, one writer at a time."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, glancing: Engine) -> None:
         self._reading = engine
         self._writing = engine.execution_options(**{WRITES: True})
+        self._glancing = glancing
+
+    async def glance(self, look: Callable[[Connection], Looked]) -> Looked:
+        """Read from one consistent state in one visit to a thread, as every search does twice.
+
+        A read through the asynchronous driver visits one for each statement, and for begin and end.
+        """
+
+        def looking() -> Looked:
+            with self._glancing.begin() as connection:
+                return look(connection)
+
+        return await asyncio.to_thread(looking)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
