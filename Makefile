@@ -30,7 +30,7 @@ check: setup ## lint, types, import rules
 	$(BIN)/lint-imports --no-logo
 
 test: setup ## unit, service and system tests
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest -m "not long" --durations=10
 
 test-long: setup ## the long campaigns: kills, chaos, soak
 	$(BIN)/pytest -m long

@@ -81,7 +81,7 @@ def _as_built(located: LocatedModel, settings: Settings, built_with: Set[str]) -
     _log.warning(
         "embedding.kept_for_collections",
         reason="Collections here were made by torch, so torch goes on: set "
-        "INKSTONE_RETRIEVER_EMBEDDING__BACKEND to onnx once they need not be served as they are.",
+        "INKSTONE_RETRIEVER_EMBEDDING__BACKEND to onnx to have them embedded anew.",
     )
     return LocatedModel(unpacked, None)
 
