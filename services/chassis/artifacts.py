@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import shutil
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from services.chassis.errors import NotFound
+from services.chassis.folders import rename_unless_there
 
 _BLOCK = 1024 * 1024
 
@@ -130,7 +130,7 @@ class ArtifactStore:
                 if entry["type"] == "file":
                     name = PurePosixPath(entry["name"]).name
                     filesystem.get_file(entry["name"], str(staging / name))
-            _rename_unless_there(staging, folder)
+            rename_unless_there(staging, folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -144,18 +144,9 @@ class ArtifactStore:
 def _publish(filesystem: Any, staging: str, final: str) -> None:
     """Give a staged folder its name; an object store copies it, as it knows no renaming."""
     if isinstance(filesystem, LocalFileSystem):
-        _rename_unless_there(Path(staging), Path(final))
+        rename_unless_there(Path(staging), Path(final))
     else:
         filesystem.mv(staging, final, recursive=True)
-
-
-def _rename_unless_there(source: Path, target: Path) -> None:
-    """Rename a folder; when another writer was first, its folder stays."""
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
 
 
 def sha256_of(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -10,7 +12,6 @@ WRITES = "inkstone_writes"
 """The execution option that makes a connection's transactions take the writer's lock at once."""
 
 _PRAGMAS = (
-    "journal_mode = WAL",
     "synchronous = FULL",
     "foreign_keys = ON",
     "cache_size = -16384",
@@ -31,6 +32,7 @@ def prepare_sqlite(engine: Engine, *, busy_seconds: float) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {round(busy_seconds * 1000)}")
+        _turn_to_wal(cursor, busy_seconds)
         for pragma in _PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
@@ -45,3 +47,25 @@ def prepare_sqlite(engine: Engine, *, busy_seconds: float) -> None:
         # A cancelled request's connection is closed with a statement still open, which SQLite takes
         # for a reason to keep the transaction, and with it the writer's lock.
         connection.rollback()
+
+
+def _turn_to_wal(cursor: Any, busy_seconds: float) -> None:
+    """Turn a database to WAL, however many connections open a new one at once.
+
+    Of two that turn it at the same moment SQLite fails one without waiting, as each holds the lock
+    that the other one waits for. A transaction of our own does wait, for the one that was first.
+    """
+    deadline = time.monotonic() + busy_seconds
+    while not _is_turned_to_wal(cursor, give_up=time.monotonic() > deadline):
+        cursor.execute("BEGIN IMMEDIATE")
+        cursor.execute("COMMIT")
+
+
+def _is_turned_to_wal(cursor: Any, *, give_up: bool) -> bool:
+    try:
+        cursor.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError:
+        if give_up:
+            raise
+        return False
+    return True

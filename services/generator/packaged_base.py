@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from services.chassis.artifacts import sha256_of
+from services.chassis.folders import rename_unless_there
 from services.domain.fingerprint import base_fingerprint, chat_template_hash
 from services.generator import gemma
 
@@ -141,10 +143,11 @@ def _write_record(folder: Path, packed_sha256: str, progressed: Progress) -> Non
 
 def _replace(folder: Path, staging: Path) -> None:
     """Put the new folder in place; an engine that has the old one open keeps its files."""
-    if folder.exists():
-        folder.rename(staging.with_name(staging.name + ".old"))
-    staging.rename(folder)
-    shutil.rmtree(staging.with_name(staging.name + ".old"), ignore_errors=True)
+    outdated = staging.with_name(staging.name + ".old")
+    with suppress(FileNotFoundError):
+        folder.rename(outdated)
+    rename_unless_there(staging, folder)
+    shutil.rmtree(outdated, ignore_errors=True)
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
+from services.chassis.folders import rename_unless_there
 from services.retriever.embedding import Kind
 from services.retriever.onnx_model import OnnxManifest, read_manifest
 from services.retriever.packaged.onnx_graph import RECIPE
@@ -171,8 +172,7 @@ def _staged(folder: Path) -> Iterator[Path]:
     staging.mkdir(parents=True)
     try:
         yield staging
-        if not folder.is_dir():
-            staging.rename(folder)
+        rename_unless_there(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
