@@ -45,7 +45,10 @@ def tokens(text: str) -> list[str]:
     found: list[str] = []
     for match in _RUN.finditer(normal):
         run = match.group()
-        found.extend(_pairs(run) if _IS_CJK.match(run) else _whole_and_parts(run))
+        if run.isalpha() and run.isascii():
+            found.append(run)
+        else:
+            found.extend(_pairs(run) if _IS_CJK.match(run) else _whole_and_parts(run))
     return found
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from array import array
 from collections.abc import Collection as Names
 from dataclasses import replace
 
@@ -64,10 +64,10 @@ class Searcher:
         started = time.perf_counter()
         where = self._where(caller, search)
         embedding = time.perf_counter()
-        dense = await self._embedded(caller, search)
+        dense = await self._embedder.question(search.query)
         searching = time.perf_counter()
-        query = self._query(caller, search, where, dense.tolist())
-        found, corpus_revision = await self._live_passages(caller, query)
+        query = self._query(caller, search, where, dense)
+        found, corpus_revision = await self._live_passages(caller, search, query)
         probability = answerability(search.query, [(it.context, it.similarity) for it in found])
         passages = await self._ranking.passages(caller, search, found)
         ended = time.perf_counter()
@@ -85,23 +85,14 @@ class Searcher:
             ),
         )
 
-    async def _embedded(self, caller: Caller, search: CollectionSearch) -> Vector:
-        """Embed the question while the catalogue tells whether the collections exist."""
-        embedding = asyncio.ensure_future(self._embedder.question(search.query))
-        try:
-            await self._documents.require(caller.tenant, set(search.collections))
-            return await embedding
-        finally:
-            embedding.cancel()
-
     def _query(
-        self, caller: Caller, search: CollectionSearch, where: Condition, dense: list[float]
+        self, caller: Caller, search: CollectionSearch, where: Condition, dense: Vector
     ) -> IndexQuery:
         limit = max(self._ranking.depth(search), LOOKED_AT)
         return IndexQuery(
             where=where,
             scopes=filters.scopes(caller.tenant, search.collections),
-            dense=dense,
+            dense=array("f", dense.tobytes()),
             lexical=lexical.question_vector(search.query),
             by_meaning=search.mode != "lexical",
             by_words=search.mode != "dense",
@@ -126,7 +117,9 @@ class Searcher:
             conditions.append(filters.filter_condition(search.filter, self._max_conditions))
         return AllOf(tuple(conditions))
 
-    async def _live_passages(self, caller: Caller, query: IndexQuery) -> tuple[list[Found], int]:
+    async def _live_passages(
+        self, caller: Caller, search: CollectionSearch, query: IndexQuery
+    ) -> tuple[list[Found], int]:
         """Search; when chunks were found that nobody may see, search again without those.
 
         They took the places of others. What is hidden is asked anew for each round: a write that
@@ -139,8 +132,9 @@ class Searcher:
         for _ in range(ROUNDS):
             hits = await self._index.search(_without(query, hidden))
             revisions = {hit.revision for hit in hits}
-            asked = revisions.union(hidden)
-            live, corpus_revision = await self._documents.live(caller.tenant, asked)
+            live, corpus_revision = await self._documents.seen(
+                caller.tenant, search.collections, revisions.union(hidden)
+            )
             found = [Found(hit, live[hit.revision]) for hit in hits if hit.revision in live]
             if revisions <= live.keys() and live.keys().isdisjoint(hidden):
                 return found, corpus_revision

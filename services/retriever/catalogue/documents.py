@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection as Names
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, literal, or_, select, union_all
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.knowledge import Collection, Document, DocumentText
@@ -17,7 +27,6 @@ from services.retriever.catalogue.statements import (
     collection_row,
     count_change,
     leave_behind,
-    models_of,
     no_collection,
     refuse_other_models,
     row_at,
@@ -36,6 +45,26 @@ from services.retriever.errors import DocumentNotFound
 
 MOST_HIDDEN = 10_000
 """The most revisions that one search leaves out by name."""
+
+# Both are asked in every search, and made once: making one takes longer than asking it.
+_SEARCHED = select(
+    collections.c.name,
+    collections.c.fingerprint,
+    select(tenants.c.corpus_revision)
+    .where(tenants.c.tenant == bindparam("tenant"))
+    .scalar_subquery()
+    .label("corpus_revision"),
+).where(
+    collections.c.tenant == bindparam("tenant"),
+    collections.c.name.in_(bindparam("names", expanding=True)),
+)
+_LIVE = select(
+    *(documents.c[name] for name in ("tenant", "collection", "id", "revision")),
+    *(documents.c[name] for name in ("title", "uri", "metadata")),
+).where(
+    documents.c.tenant == bindparam("tenant"),
+    documents.c.revision.in_(bindparam("revisions", expanding=True)),
+)
 
 
 class Documents:
@@ -134,33 +163,37 @@ class Documents:
             await connection.execute(delete(collections).where(*this))
             await count_change(connection, tenant)
 
-    async def require(self, tenant: str, names: Names[str]) -> None:
-        """Make sure that collections exist and were built with this embedding model.
+    async def seen(
+        self, tenant: str, names: Names[str], revisions: Names[int]
+    ) -> tuple[dict[int, Live], int]:
+        """Tell which revisions are live for a tenant, and the tenant's corpus revision.
+
+        Args:
+            tenant: whose collections and revisions they are.
+            names: the collections that were searched.
+            revisions: what was found in them, or was left out.
 
         Raises:
-            CollectionNotFound: one does not exist.
-            EmbeddingMismatch: one was built with another model.
+            CollectionNotFound: one of the collections does not exist.
+            EmbeddingMismatch: one was built with another model than this one.
         """
-        query = models_of(tenant, names)
-        rows = await self._database.glance(lambda connection: connection.execute(query).all())
-        known = {row.name: row.fingerprint for row in rows}
+        asked = {"tenant": tenant, "names": list(names), "revisions": list(revisions)}
+
+        def look(connection: Connection) -> tuple[dict[str, str], dict[int, Live], int]:
+            searched = connection.execute(_SEARCHED, asked).all()
+            found = connection.execute(_LIVE, asked) if revisions else ()
+            return (
+                {row.name: row.fingerprint for row in searched},
+                {row.revision: live_of(row) for row in found},
+                max((row.corpus_revision or 0 for row in searched), default=0),
+            )
+
+        known, live, corpus_revision = await self._database.glance(look)
         refuse_other_models(known, self._fingerprint)
         for name in names:
             if name not in known:
                 raise no_collection(name)
-
-    async def live(self, tenant: str, revisions: Names[int]) -> tuple[dict[int, Live], int]:
-        """Tell which revisions are live for a tenant, and the tenant's corpus revision."""
-        query = select(documents).where(
-            documents.c.tenant == tenant, documents.c.revision.in_(revisions)
-        )
-        counter = select(tenants.c.corpus_revision).where(tenants.c.tenant == tenant)
-
-        def look(connection: Connection) -> tuple[dict[int, Live], int]:
-            rows = connection.execute(query).all() if revisions else []
-            return {row.revision: live_of(row) for row in rows}, connection.scalar(counter) or 0
-
-        return await self._database.glance(look)
+        return live, corpus_revision
 
     async def hidden(self, tenant: str) -> list[int]:
         """List revisions that may have chunks in the index and that nobody may see now."""

@@ -7,7 +7,7 @@ from collections.abc import Collection as Names
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, select
+from sqlalchemy import Row, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -57,17 +57,13 @@ async def check_model(
     Raises:
         EmbeddingMismatch: one was built with another.
     """
-    rows = (await connection.execute(models_of(tenant, names))).all()
+    query = select(collections.c.name, collections.c.fingerprint).where(
+        collections.c.tenant == tenant, collections.c.name.in_(names)
+    )
+    rows = (await connection.execute(query)).all()
     known = {row.name: row.fingerprint for row in rows}
     refuse_other_models(known, fingerprint)
     return set(known)
-
-
-def models_of(tenant: str, names: Names[str]) -> Select[tuple[str, str]]:
-    """Ask for the names and models of those collections that exist."""
-    return select(collections.c.name, collections.c.fingerprint).where(
-        collections.c.tenant == tenant, collections.c.name.in_(names)
-    )
 
 
 def refuse_other_models(known: Mapping[str, str], fingerprint: str) -> None:

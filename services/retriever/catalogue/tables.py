@@ -143,7 +143,7 @@ class Database:
         self._glancing = glancing
 
     async def glance(self, look: Callable[[Connection], Looked]) -> Looked:
-        """Read from one consistent state in one visit to a thread, as every search does twice.
+        """Read from one consistent state in one visit to a thread, as every search does.
 
         A read through the asynchronous driver visits one for each statement, and for begin and end.
         """
