@@ -17,6 +17,7 @@ from services.gateway.routes import (
     admin_audit,
     admin_keys,
     admin_replicas,
+    admin_rollouts,
     chat,
     embeddings,
     files,
@@ -44,6 +45,7 @@ _ROOMS = (
     admin_audit,
     admin_keys,
     admin_replicas,
+    admin_rollouts,
     internal,
     training_jobs,
 )

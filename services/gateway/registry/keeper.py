@@ -70,10 +70,10 @@ class SnapshotKeeper:
             snapshot = replace(snapshot, adapters=await loading.adapters(connection))
         if "assistants" in stale:
             snapshot = replace(snapshot, assistants=await loading.assistants(connection))
-        releases = (assistant.stable for assistant in snapshot.assistants.values())
-        pinned = frozenset(release.adapter for release in releases if release.adapter is not None)
+        if "rollouts" in stale:
+            snapshot = replace(snapshot, canaries=await loading.canaries(connection))
         replicas = await loading.replicas(
-            connection, now, timeout_seconds=self._replica_timeout, pinned=pinned
+            connection, now, timeout_seconds=self._replica_timeout, pinned=snapshot.pinned
         )
         return replace(snapshot, replicas=replicas, revision=revision, taken_at=now)
 
