@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Header, Path, Response
+from fastapi.responses import StreamingResponse
 
 from services.contracts.assistants import AssistantName
 from services.contracts.rollouts import Rollout, RolloutPage, RolloutWrite
@@ -18,6 +19,7 @@ from services.gateway.dependencies import (
     ResourcesDep,
 )
 from services.gateway.registry import rollouts
+from services.gateway.rollouts.following import follow
 
 router = APIRouter(prefix="/admin/assistants/{name}/rollouts", tags=["rollouts"])
 
@@ -66,6 +68,28 @@ async def get_rollout(
     found = await resources.rollouts.read(operator.tenant, name, rollout_id)
     response.headers["ETag"] = f'"{found.version}"'
     return found
+
+
+@router.get("/{rollout_id}/events", response_class=StreamingResponse)
+async def follow_rollout(
+    resources: ResourcesDep,
+    operator: Operator,
+    name: NamePath,
+    rollout_id: IdPath,
+    last_event_id: Annotated[int, Header(ge=0)] = 0,
+) -> StreamingResponse:
+    """Tell as an event stream what has happened to a rollout, and go on until it is over.
+
+    `Last-Event-ID` leaves out what was told before a connection was lost.
+    """
+    registry, tenant = resources.registry, operator.tenant
+    await resources.rollouts.read(tenant, name, rollout_id)
+    told = follow(registry, tenant, name, rollout_id, last_event_id)
+    return StreamingResponse(
+        told,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
 
 
 @router.post("/{rollout_id}/{action}")

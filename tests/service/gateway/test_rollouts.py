@@ -136,7 +136,7 @@ async def test_steps_follow_each_other_when_enough_answers_are_seen(stack: ChatS
 
     async def asked_until_promoted() -> bool:
         await arms(stack, 10)
-        return (await seen(stack, id_))["state"] == "promoted"
+        return bool((await seen(stack, id_))["state"] == "promoted")
 
     await eventually(asked_until_promoted)
     assert await serves(stack) == "support/2"
@@ -160,7 +160,7 @@ async def test_a_candidate_that_fails_is_rolled_back_by_itself(stack: ChatStack)
         for _ in range(4):
             number += 1
             statuses[(await stack.ask(conversation_id=f"chat {number}")).status] += 1
-        return (await seen(stack, id_))["state"] == "rolled_back"
+        return bool((await seen(stack, id_))["state"] == "rolled_back")
 
     await eventually(found_out)
     ended = await seen(stack, id_)
@@ -300,6 +300,29 @@ async def test_every_move_is_on_record_with_who_when_and_why(stack: ChatStack) -
     ]
     assert [move["actor"] for move in moves[1:]] == ["controller"] * 3
     assert all(move["reason"] for move in moves[1:])
+
+
+async def test_a_rollout_is_followed_live_until_it_is_over(stack: ChatStack) -> None:
+    _, new = await two_versions(stack)
+    id_ = await begun(stack, new, 10, **BY_TIME)
+    gateway = stack.gateway
+    url = f"{gateway.base_url}{ROLLOUTS}/{id_}/events"
+    key = {"Authorization": f"Bearer {gateway.secrets['admin']}"}
+    told: list[str] = []
+    async with gateway.session.get(url, headers=key) as reply:
+        assert reply.content_type == "text/event-stream"
+        async for line in reply.content:
+            if line.startswith(b"event: "):
+                told.append(line.decode().split()[1])
+                if told[-1] == "rollout.proven":
+                    await act(stack, id_, "rollback")
+            elif line.startswith(b"id: "):
+                last = line.decode().split()[1]
+    assert told == ["rollout.begun", "rollout.start", "rollout.proven", "rollout.roll_back"]
+    async with gateway.session.get(url, headers={**key, "Last-Event-ID": last}) as reply:
+        assert await reply.read() == b""
+    async with gateway.session.get(url.replace(id_, f"ro_{'0' * 16}"), headers=key) as reply:
+        assert reply.status == 404
 
 
 async def test_a_candidate_that_a_replica_cannot_serve_fails_and_says_why(tmp_path: Path) -> None:

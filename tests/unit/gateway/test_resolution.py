@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from services.chassis.errors import Unavailable
@@ -147,7 +149,7 @@ def under_way(percent: float, *, proven: bool = True) -> Snapshot:
 
 
 def arms(snapshot: Snapshot, callers: int) -> list[str]:
-    wishes = [Wish(lambda number=number: f"chat {number}") for number in range(callers)]
+    wishes = [Wish(partial(str.format, "chat {}", number)) for number in range(callers)]
     return [resolve(snapshot, caller(), "support", wish).arm for wish in wishes]
 
 

@@ -30,8 +30,7 @@ def test_positions_are_spread_evenly() -> None:
 
 def test_another_rollout_chooses_anew() -> None:
     both = sum(
-        chosen("ro_1", f"chat {n}", 50) and chosen("ro_2", f"chat {n}", 50)
-        for n in range(SUBJECTS)
+        chosen("ro_1", f"chat {n}", 50) and chosen("ro_2", f"chat {n}", 50) for n in range(SUBJECTS)
     )
     # A quarter, within four standard deviations.
     assert abs(both - SUBJECTS / 4) < 4 * 61.3
