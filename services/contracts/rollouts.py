@@ -61,6 +61,8 @@ class Analysis(Wire):
     slow_answers: Annotated[float | None, Field(ge=0, le=1)] = 0.05
     """Answers whose first token took longer than `slow_after_ms`."""
     slow_after_ms: Annotated[float, Field(gt=0)] = 5_000.0
+    bad_feedback: Annotated[float | None, Field(ge=0, le=1)] = 0.05
+    """Answers that a reader scored below 0.5, of those that were scored."""
 
 
 class RolloutWrite(Wire):
@@ -100,7 +102,7 @@ class RateSeen(Wire):
 class CheckSeen(Wire):
     """What one check of the analysis says at the moment."""
 
-    check: Literal["errors", "abstentions", "invalid_citations", "slow_answers"]
+    check: Literal["errors", "abstentions", "invalid_citations", "slow_answers", "bad_feedback"]
     margin: float
     stable: RateSeen
     candidate: RateSeen

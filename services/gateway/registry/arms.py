@@ -10,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.domain.rollouts.evidence import Rate
 from services.gateway.registry import tables
 
+GOOD = 0.5
+"""The least score of feedback that is not bad."""
+
 _ledger = tables.ledger.c
 _FIRST_TOKEN_MS = (
     _ledger.admit_ms
@@ -47,9 +50,25 @@ async def rates(
             )
         )
     ).one()
+    scored = await _scored(connection, tenant, release, since)
     of_answers = ("abstentions", "invalid_citations", "slow_answers")
     counted = {name: Rate(getattr(row, name), row.answered) for name in of_answers}
-    return {"errors": Rate(row.errors, row.trials), **counted}
+    return {"errors": Rate(row.errors, row.trials), "bad_feedback": scored, **counted}
+
+
+async def _scored(connection: AsyncConnection, tenant: str, release: str, since: float) -> Rate:
+    table = tables.feedback.c
+    row = (
+        await connection.execute(
+            select(func.count().label("all"), _count(table.score < GOOD).label("bad")).where(
+                table.tenant == tenant,
+                table.release == release,
+                table.asked_at >= since,
+                table.overridden.is_(False),
+            )
+        )
+    ).one()
+    return Rate(row.bad, row.all)
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:

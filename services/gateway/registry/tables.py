@@ -256,8 +256,33 @@ ledger = Table(
     _LedgerColumns,
     Index(None, "tenant", "at"),
     Index(None, "tenant", "release", "at"),
+    Index(None, "tenant", "request_id"),
 )
 """One row per answered request, without its text."""
+
+
+class _FeedbackColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    key_id: Named[str] = Column(String(32))
+    request_id: Named[str] = Column(String(128))
+    score: Named[float]
+    comment: Named[str | None] = Column(Text)
+    assistant: Named[str | None] = Column(String(256))
+    release: Named[str | None] = Column(String(80))
+    arm: Named[str] = Column(String(16))
+    overridden: Named[bool]
+    asked_at: Named[float]
+    created_at: Named[int] = Column(BigInteger)
+
+
+feedback = Table(
+    "feedback",
+    metadata,
+    _FeedbackColumns,
+    PrimaryKeyConstraint("tenant", "key_id", "request_id"),
+    Index(None, "tenant", "release", "asked_at"),
+)
+"""What readers thought of answers, with what the ledger knows of each."""
 
 
 class _TrainingJobColumns(TypedColumns):

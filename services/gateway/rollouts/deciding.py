@@ -37,6 +37,7 @@ def checks_of(analysis: Analysis) -> list[Check]:
         "abstentions": analysis.abstentions,
         "invalid_citations": analysis.invalid_citations,
         "slow_answers": analysis.slow_answers,
+        "bad_feedback": analysis.bad_feedback,
     }
     return [Check(name, margin) for name, margin in margins.items() if margin is not None]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.contracts.rollouts import ARM_HEADER
+from services.gateway.registry import tables
 from tests.fakes.agent import eventually
 from tests.fakes.engine import FakeEngine
 from tests.fakes.engine_generation import Call
@@ -170,6 +171,75 @@ async def test_a_candidate_that_fails_is_rolled_back_by_itself(stack: ChatStack)
     assert statuses[200] >= 1
     assert await serves(stack) == "support/1"
     assert (await stack.ask(conversation_id="after")).status == 200
+
+
+async def test_a_candidate_that_readers_dislike_is_rolled_back(stack: ChatStack) -> None:
+    _, new = await two_versions(stack)
+    id_ = await begun(stack, new, 50)
+    await comes_to(stack, id_, "canary")
+    number = 0
+
+    async def found_out() -> bool:
+        nonlocal number
+        number += 1
+        block = (await stack.ask(conversation_id=f"chat {number}")).body["inkstone"]
+        score = 0 if block["arm"] == "candidate" else 1
+        given = await stack.gateway.application.post(
+            "/v1/feedback", json={"request_id": block["request_id"], "score": score}
+        )
+        assert (given.status, given.body["arm"]) == (201, block["arm"])
+        return bool((await seen(stack, id_))["state"] == "rolled_back")
+
+    await eventually(found_out)
+    assert "worse by more than 0.05 at bad feedback" in (await seen(stack, id_))["reason"]
+
+
+async def test_feedback_is_kept_once_and_only_for_what_the_key_has_asked(stack: ChatStack) -> None:
+    await two_versions(stack)
+    id_ = (await stack.ask()).body["inkstone"]["request_id"]
+    write = {"request_id": id_, "score": 0.2, "comment": "너무 짧아요"}
+    app, admin = stack.gateway.application, stack.gateway.admin
+    for score in (0.2, 0.9):
+        given = await app.post("/v1/feedback", json={**write, "score": score})
+        assert (given.status, given.body["release"]) == (201, "support/1")
+        assert (given.body["score"], given.body["comment"]) == (score, "너무 짧아요")
+    async with stack.gateway.resources.registry.database.read() as connection:
+        (kept,) = (await connection.execute(tables.feedback.select())).all()
+    assert kept.score == 0.9
+    for client, body in ((app, {**write, "request_id": "unknown"}), (admin, write)):
+        refused = await client.post("/v1/feedback", json=body)
+        assert (refused.status, refused.code) == (404, "request_not_found")
+    wrong = await app.post("/v1/feedback", json={**write, "score": 5})
+    assert (wrong.status, wrong.body["error"]["param"]) == (400, "score")
+
+
+async def test_no_answer_fails_or_is_anothers_while_releases_come_and_go(stack: ChatStack) -> None:
+    old, new = await two_versions(stack)
+    stack.engine.knobs.token_delay_seconds = 0.001
+    markers = {old: "old", new: "new"}
+    wrong: list[Any] = []
+    answers = 0
+    over = asyncio.Event()
+
+    async def load(client: int) -> None:
+        nonlocal answers
+        while not over.is_set():
+            reply = await stack.ask(conversation_id=f"{client} {answers}")
+            answers += 1
+            said = reply.status == 200 and reply.body["choices"][0]["message"]["content"]
+            if reply.status != 200 or said != markers[reply.body["inkstone"]["adapter"]]:
+                wrong.append(reply)
+
+    async with asyncio.TaskGroup() as group:
+        for client in range(4):
+            group.create_task(load(client))
+        for _ in range(4):
+            id_ = await begun(stack, new, 50, hold_seconds=0, **BY_TIME)
+            await comes_to(stack, id_, "promoted")
+            assert (await act(stack, id_, "rollback")).body["state"] == "rolled_back"
+        over.set()
+    assert wrong == []
+    assert answers > 20
 
 
 async def test_too_few_answers_make_a_rollout_inconclusive_and_say_what_is_missing(
