@@ -117,7 +117,11 @@ async def _open_registry(stack: contextlib.AsyncExitStack, settings: Settings) -
         open_database(settings.registry_url, connections=settings.database_connections)
     )
     await migrate(database)
-    keeper = SnapshotKeeper(database, replica_timeout_seconds=settings.replica_timeout_seconds)
+    keeper = SnapshotKeeper(
+        database,
+        replica_timeout_seconds=settings.replica_timeout_seconds,
+        stable_only_after_seconds=settings.rollouts.stable_only_after_seconds,
+    )
     registry = Registry(database, keeper)
     if settings.bootstrap_keys_dir is not None:
         await register_bootstrap_keys(registry, settings.bootstrap_keys_dir)

@@ -94,6 +94,8 @@ class RolloutLimits(SettingsGroup):
     """How often the controller looks at the rollouts under way."""
     lease_seconds: float = Field(default=10.0, gt=0)
     """How long the gateway that moves rollouts may be silent before another one does."""
+    stable_only_after_seconds: float = Field(default=10.0, gt=0)
+    """How long a gateway that has lost the registry lets candidates answer."""
     keep_warm_seconds: float = Field(default=86_400.0, ge=0)
     """How long replicas keep the adapter that a promoted candidate replaced, where they can."""
 
