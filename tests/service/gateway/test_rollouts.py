@@ -28,8 +28,9 @@ BY_TIME: dict[str, Any] = {"analysis": None}
 
 
 @pytest.fixture
-async def stack(tmp_path: Path) -> AsyncIterator[ChatStack]:
-    async with chat_stack(tmp_path, rollouts={"look_seconds": LOOK_SECONDS}) as made:
+async def stack(tmp_path: Path, database_url: str | None) -> AsyncIterator[ChatStack]:
+    settings = {"look_seconds": LOOK_SECONDS}
+    async with chat_stack(tmp_path, database_url=database_url, rollouts=settings) as made:
         made.engine.reply = lambda call: str(call.marker)
         yield made
 
