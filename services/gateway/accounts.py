@@ -110,7 +110,9 @@ class Account:
         """Note what was asked for."""
         self.target = target
         self.streamed = request.stream
-        self.overridden = request.retrieval is not None and target.release is not None
+        self.overridden = target.steered or (
+            request.retrieval is not None and target.release is not None
+        )
 
     def finish(self, stage: Stage) -> None:
         """Note that a stage is over; the next one begins now."""
@@ -150,7 +152,7 @@ class Account:
             "request_id": self.request_id,
             "assistant": release.assistant if release else None,
             "release": release.id if release else None,
-            "arm": "stable",
+            "arm": self.target.arm if self.target else "stable",
             "adapter": self.target.adapter if self.target else None,
             "replica": self.replica,
             "outcome": self.outcome or "answered",
@@ -179,6 +181,7 @@ class Account:
             request_id=self.request_id,
             assistant=release.assistant if release else None,
             release=release.id if release else None,
+            arm=self.target.arm if self.target else "stable",
             adapter=self.target.adapter if self.target else None,
             replica=self.replica,
             status=self.status,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.types import Receive, Send
 
@@ -20,13 +21,13 @@ from services.contracts.chat import ChatRequest
 from services.gateway.accounts import Account
 from services.gateway.admission import Admission, NoPlace
 from services.gateway.composition import Composer, open_reply
-from services.gateway.conversation import read_conversation
+from services.gateway.conversation import read_conversation, subject_of
 from services.gateway.generation import Generation
 from services.gateway.grounding import Grounder, narrowed
 from services.gateway.incoming import parse_chat_request, read_body
 from services.gateway.parameters import engine_parameters
 from services.gateway.registry.snapshot import Caller, Snapshot
-from services.gateway.resolution import resolve
+from services.gateway.resolution import Wish, resolve
 from services.gateway.rewriting import Rewriter
 from services.gateway.streaming import ClientGone, Responder, WhileConnected, encode_error
 
@@ -43,15 +44,21 @@ class Answering:
     generation: Generation
     max_messages: int
 
-    async def answer(self, caller: Caller, receive: Receive, send: Send) -> None:
-        """Answer one request, and settle its account whatever becomes of it."""
+    async def answer(
+        self, caller: Caller, receive: Receive, send: Send, *, arm: str | None = None
+    ) -> None:
+        """Answer one request, and settle its account whatever becomes of it.
+
+        Args:
+            arm: the arm of a rollout that a tester asks for.
+        """
         account, responder = Account(caller, current_request_id()), Responder(send)
         try:
             body = await read_body(receive)
             with self.admission.admit(caller.key_id):
                 async with WhileConnected(receive, responder):
                     request = parse_chat_request(body, max_messages=self.max_messages)
-                    await self._answer(account, request, responder)
+                    await self._answer(account, request, arm, responder)
         except ClientGone:
             account.leave()
         except ServiceError as error:
@@ -90,9 +97,12 @@ class Answering:
             raise error
         await responder.piece(encode_error(error), last=True)
 
-    async def _answer(self, account: Account, request: ChatRequest, responder: Responder) -> None:
+    async def _answer(
+        self, account: Account, request: ChatRequest, arm: str | None, responder: Responder
+    ) -> None:
         """Do the work; what it uses is on the account at every moment."""
-        target = resolve(self.snapshot(), account.caller, request.model)
+        wish = Wish(partial(subject_of, account.caller, request), arm)
+        target = resolve(self.snapshot(), account.caller, request.model, wish)
         account.begin(target, request)
         conversation = read_conversation(request.messages, target.profile)
         parameters = engine_parameters(request, target)

@@ -73,16 +73,16 @@ class Binding:
             async with self.registry.change(actor) as change:
                 current = await assistants.lookup(change.connection, actor.tenant, name)
                 assistants.check_version(name, current, expected)
-                await self._check(change, name, write)
+                await self.check(change, name, write)
                 await adapters.want(change, write.adapter, seconds=self.warm_timeout_seconds)
             await self._warm(write.adapter)
         async with self.registry.change(actor) as change:
-            mismatch = await self._check(change, name, write)
+            mismatch = await self.check(change, name, write)
             return await assistants.bind(
                 change, name, write, expected=expected, prompt_mismatch=mismatch
             )
 
-    async def _check(self, change: Change, name: str, write: AssistantWrite) -> bool:
+    async def check(self, change: Change, name: str, write: AssistantWrite) -> bool:
         """Check a bundle, and tell whether its prompt is another than the adapter's."""
         # While this change is open nobody else changes anything: what is read now stays true.
         await self.registry.catch_up()
@@ -111,17 +111,17 @@ class Binding:
         snapshot = keeper.current
         try:
             async with asyncio.timeout(self.warm_timeout_seconds):
-                while _unproven(snapshot, adapter):
+                while unproven(snapshot, adapter):
                     snapshot = await keeper.after(snapshot)
         except TimeoutError as error:
-            waiting = ", ".join(sorted(_unproven(keeper.current, adapter)))
+            waiting = ", ".join(sorted(unproven(keeper.current, adapter)))
             raise WarmingTimeout(
                 f"{adapter!r} was not proven in {self.warm_timeout_seconds:g} s by {waiting}; look "
                 "at the replicas and try again."
             ) from error
 
 
-def _unproven(snapshot: Snapshot, adapter: str) -> list[str]:
+def unproven(snapshot: Snapshot, adapter: str) -> list[str]:
     """Name the live replicas that have yet to prove a version; without any, say so.
 
     Raises:

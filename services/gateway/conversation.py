@@ -9,9 +9,11 @@ from typing import Any
 
 from services.chassis.errors import InvalidRequest
 from services.contracts.assistants import Profile
-from services.contracts.chat import ChatMessage
+from services.contracts.chat import ChatMessage, ChatRequest
 from services.domain.rendering import Message
+from services.domain.rollouts import split
 from services.gateway.parameters import check_sendable
+from services.gateway.registry.snapshot import Caller
 
 _KEPT_FIELDS = ("name", "tool_calls", "tool_call_id")
 """What an engine needs of a turn beside role and text; everything else stays here."""
@@ -69,6 +71,18 @@ def read_conversation(messages: Sequence[ChatMessage], profile: Profile) -> Conv
     question = next((t["content"] for t in reversed(turns) if t["role"] == "user"), "")
     _check_last(turns, question)
     return Conversation(turns, question, bool(systems), turns[-1]["role"] == "tool")
+
+
+def subject_of(caller: Caller, request: ChatRequest) -> str:
+    """Name what stays on one arm of a rollout through all its turns."""
+    first = next((m.content for m in request.messages if m.role == "user"), None)
+    end_user = request.user or (request.model_extra or {}).get("safety_identifier")
+    return split.subject_of(
+        conversation=request.conversation_id,
+        end_user=end_user if isinstance(end_user, str) else None,
+        key=caller.key_id,
+        first_words=first if isinstance(first, str) else repr(first),
+    )
 
 
 def _instructs(turn: Message) -> bool:

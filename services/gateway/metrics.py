@@ -115,7 +115,7 @@ class ChatMetrics:
         self._requests.labels(
             self._assistant(account),
             self._releases(release.id) if release else NO_RELEASE,
-            "stable",
+            account.target.arm if account.target else "stable",
             str(account.status),
         ).inc()
         series, used = self._of(account), account.usage.all

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from services.chassis.errors import NotFound
+from services.chassis.errors import InvalidRequest, NotFound
 from services.contracts.adapters import Replica, ReplicaAdapterState
 from services.contracts.assistants import Profile, Release, RetrievalPolicy
+from services.contracts.rollouts import ARM_HEADER
+from services.domain.rollouts import split
 from services.gateway.clients.engine_errors import no_replica
-from services.gateway.registry.snapshot import Caller, Snapshot
+from services.gateway.registry.snapshot import Caller, Canary, Snapshot
 
 PLAIN_PROFILE = Profile()
 """What a base or an adapter version is called with directly: nothing is added to the messages."""
@@ -28,6 +31,12 @@ class ModelNotFound(NotFound):
         )
 
 
+class ArmUnknown(InvalidRequest):
+    """The request asks for an arm of a rollout that there is not."""
+
+    code = "arm_unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What answers a request; fixed for the request's whole life."""
@@ -37,6 +46,10 @@ class Target:
     adapter: str | None
     release: Release | None
     """None when a base or an adapter version is called directly."""
+    arm: Literal["stable", "candidate"] = "stable"
+    """Which arm of a rollout answers; `stable` where none is under way."""
+    steered: bool = False
+    """Whether the caller asked for this arm."""
 
     @property
     def profile(self) -> Profile:
@@ -54,19 +67,51 @@ class Target:
         return self.release.assistant if self.release else None
 
 
-def resolve(snapshot: Snapshot, caller: Caller, model: str) -> Target:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What decides between the arms of a rollout."""
+
+    subject: Callable[[], str]
+    """Names what stays on one arm."""
+    arm: str | None = None
+    """The arm that a tester asks for."""
+
+
+def resolve(snapshot: Snapshot, caller: Caller, model: str, wish: Wish) -> Target:
     """Find what a model name stands for, for this caller.
 
     Raises:
         ModelNotFound: when it stands for nothing that the caller may see.
+        ArmUnknown: when the caller asks for an arm that there is not.
     """
     if assistant := snapshot.assistants.get((caller.tenant, model)):
-        return Target(model, assistant.stable.adapter, assistant.stable)
+        stable = Target(model, assistant.stable.adapter, assistant.stable)
+        return _arm(snapshot, stable, snapshot.canaries.get((caller.tenant, model)), wish)
     if (caller.tenant, model) in snapshot.adapters:
         return Target(model, model, None)
     if model in bases(snapshot):
         return Target(model, None, None)
     raise ModelNotFound(model)
+
+
+def _arm(snapshot: Snapshot, stable: Target, canary: Canary | None, wish: Wish) -> Target:
+    """Choose between the arms; where no replica holds the candidate, the stable one answers."""
+    if wish.arm not in (None, "stable", "candidate"):
+        raise ArmUnknown(f"{ARM_HEADER} is `stable` or `candidate`.", param=ARM_HEADER)
+    if wish.arm == "stable":
+        return replace(stable, steered=True)
+    if canary is None:
+        if wish.arm is None:
+            return stable
+        raise ArmUnknown(
+            f"{stable.model!r} has no candidate now; leave {ARM_HEADER} out.", param=ARM_HEADER
+        )
+    steered, release = wish.arm is not None, canary.release
+    candidate = Target(stable.model, release.adapter, release, "candidate", steered)
+    if steered:
+        return candidate
+    wanted = split.chosen(canary.rollout, wish.subject(), canary.percent)
+    return candidate if wanted and able(snapshot, candidate) else stable
 
 
 def bases(snapshot: Snapshot) -> list[str]:

@@ -29,6 +29,8 @@ from services.gateway.registry.keeper import SnapshotKeeper
 from services.gateway.registry.key_usage import KeyUsage
 from services.gateway.registry.schema import migrate
 from services.gateway.registry.snapshot import Snapshot
+from services.gateway.rollouts.controller import Controller
+from services.gateway.rollouts.desk import RolloutDesk
 from services.gateway.settings import Settings
 from services.gateway.training import TrainingDesk
 
@@ -51,6 +53,10 @@ class Resources:
     """Takes training jobs in and their adapters over."""
     binding: Binding
     """Changes what assistants serve."""
+    rollouts: RolloutDesk
+    """Begins rollouts, and moves them by hand."""
+    controller: Controller
+    """Moves rollouts when their time has come."""
     knowledge: Desks
     """Answers OpenAI's surfaces of knowledge: embeddings, files, vector stores."""
     metrics: CollectorRegistry
@@ -84,6 +90,7 @@ async def open_resources(
         answering = await open_answering(stack, settings, registry, retriever, session, metrics)
         intake = _intake(registry, settings)
         await intake.sweep()
+        binding = Binding(registry, settings.warm_timeout_seconds)
         resources = Resources(
             registry=registry,
             key_usage=key_usage,
@@ -91,7 +98,9 @@ async def open_resources(
             answering=answering,
             intake=intake,
             training=TrainingDesk(registry, intake.artifacts, intake, intake.staging),
-            binding=Binding(registry, settings.warm_timeout_seconds),
+            binding=binding,
+            rollouts=RolloutDesk(registry, binding),
+            controller=_controller(registry, settings),
             knowledge=open_desks(
                 settings, registry, intake.artifacts, retriever, answering.admission, metrics
             ),
@@ -108,7 +117,11 @@ async def _open_registry(stack: contextlib.AsyncExitStack, settings: Settings) -
         open_database(settings.registry_url, connections=settings.database_connections)
     )
     await migrate(database)
-    keeper = SnapshotKeeper(database, replica_timeout_seconds=settings.replica_timeout_seconds)
+    keeper = SnapshotKeeper(
+        database,
+        replica_timeout_seconds=settings.replica_timeout_seconds,
+        stable_only_after_seconds=settings.rollouts.stable_only_after_seconds,
+    )
     registry = Registry(database, keeper)
     if settings.bootstrap_keys_dir is not None:
         await register_bootstrap_keys(registry, settings.bootstrap_keys_dir)
@@ -122,9 +135,19 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
     return (
         Loop("snapshot", settings.snapshot_poll_seconds, registry.keeper.refresh),
         Loop("replicas", settings.heartbeat_seconds, tend),
+        Loop("rollouts", settings.rollouts.look_seconds, resources.controller.look),
         Loop("key_usage", settings.key_usage_seconds, resources.key_usage.write),
         Loop("ledger", settings.ledger_flush_seconds, resources.answering.write_ledger),
         *loops_of(resources.knowledge, settings),
+    )
+
+
+def _controller(registry: Registry, settings: Settings) -> Controller:
+    return Controller(
+        registry,
+        warm_timeout_seconds=settings.warm_timeout_seconds,
+        keep_warm_seconds=settings.rollouts.keep_warm_seconds,
+        lease_seconds=settings.rollouts.lease_seconds,
     )
 
 

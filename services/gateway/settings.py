@@ -87,6 +87,19 @@ class VectorStoreLimits(SettingsGroup):
     """How often the gateway looks for files that another gateway took in."""
 
 
+class RolloutLimits(SettingsGroup):
+    """How rollouts are moved."""
+
+    look_seconds: float = Field(default=1.0, gt=0)
+    """How often the controller looks at the rollouts under way."""
+    lease_seconds: float = Field(default=10.0, gt=0)
+    """How long the gateway that moves rollouts may be silent before another one does."""
+    stable_only_after_seconds: float = Field(default=10.0, gt=0)
+    """How long a gateway that has lost the registry lets candidates answer."""
+    keep_warm_seconds: float = Field(default=86_400.0, ge=0)
+    """How long replicas keep the adapter that a promoted candidate replaced, where they can."""
+
+
 class RewriteCalls(SettingsGroup):
     """Bounds of the question that the base writes where a release says `follow_up: rewrite`."""
 
@@ -169,6 +182,8 @@ class Settings(ServiceSettings):
     """A replica that has been silent for longer gets no requests."""
     replica_forget_seconds: float = Field(default=3600.0, gt=0)
     """A replica that has been silent for longer is no longer listed."""
+    rollouts: RolloutLimits = RolloutLimits()
+    """How rollouts are moved."""
     warm_timeout_seconds: float = Field(default=120.0, gt=0)
     """How long binding an adapter waits for every live replica to prove it."""
 

@@ -15,18 +15,12 @@ class SlotsExhausted(Conflict):
     code = "slots_exhausted"
 
 
-def pinned(snapshot: Snapshot) -> frozenset[str]:
-    """Name the versions that an assistant serves: a replica without one of them is not ready."""
-    adapters = (assistant.stable.adapter for assistant in snapshot.assistants.values())
-    return frozenset(adapter for adapter in adapters if adapter is not None)
-
-
 def desired(snapshot: Snapshot, capacity: int) -> list[DesiredAdapter]:
     """List what a replica should hold: what is pinned, then what is wanted longest, up to capacity.
 
     Two tenants that registered the same content under the same name share one loaded version.
     """
-    kept = pinned(snapshot)
+    kept = snapshot.pinned
     hashes = {id_: version.content_hash for (_, id_), version in snapshot.adapters.items()}
     first = [id_ for id_ in hashes if id_ in kept]
     rest = [id_ for id_ in hashes if id_ not in kept]
@@ -48,7 +42,7 @@ def check_room(snapshot: Snapshot, adapter: str) -> None:
         SlotsExhausted: with the arithmetic.
     """
     capacity = capacity_of(snapshot.replicas)
-    kept = pinned(snapshot)
+    kept = snapshot.pinned
     if capacity is None or adapter in kept or len(kept) < capacity:
         return
     raise SlotsExhausted(

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis.errors import Conflict, NotFound
 from services.contracts.adapters import AdapterVersion
 from services.gateway.adapters.examination import Candidate
-from services.gateway.registry import tables
+from services.gateway.registry import rollouts, tables
 from services.gateway.registry.changes import Actor, Change, Registry, Subject
 from services.gateway.registry.paging import Page, page_of
 from services.gateway.registry.rows import adapter_of, with_stable_release
@@ -59,7 +59,7 @@ async def retire(registry: Registry, actor: Actor, id_: str) -> None:
     """Take a version out of use; its files and its row stay, and it can be registered again.
 
     Raises:
-        AdapterInUse: while an assistant serves it.
+        AdapterInUse: while an assistant serves it, or a rollout brings it.
     """
     async with registry.change(actor) as change:
         version = await find(change.connection, actor.tenant, id_)
@@ -67,9 +67,12 @@ async def retire(registry: Registry, actor: Actor, id_: str) -> None:
         users = await change.connection.execute(
             with_stable_release().where(served.tenant == actor.tenant, served.adapter == id_)
         )
-        if names := sorted(row.name for row in users):
+        names = {row.name for row in users}
+        names.update(await rollouts.uses(change.connection, actor.tenant, id_))
+        if names:
             raise AdapterInUse(
-                f"{id_!r} is served by {', '.join(names)}; bind another adapter there first."
+                f"{id_!r} is served by {', '.join(sorted(names))}; bind another adapter there, or "
+                "end the rollout, first."
             )
         if version.state == "registered":
             await _set(change, id_, state="retired")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import Conflict, NotFound
 from services.contracts.assistants import Assistant, AssistantWrite, Release
-from services.domain.rendering import profile_hash
-from services.gateway.registry import tables
+from services.gateway.registry import releases, rollouts, tables
 from services.gateway.registry.changes import Actor, Change, Registry, Subject
 from services.gateway.registry.paging import Page, page_of
 from services.gateway.registry.rows import assistant_of, release_of, with_stable_release
@@ -48,11 +47,14 @@ async def bind(
     current = await lookup(change.connection, change.actor.tenant, name)
     check_version(name, current, expected)
     number = current.stable.number if current else 0
-    if current is None or not _serves(current.stable, write, prompt_mismatch=prompt_mismatch):
-        number = await _release(change, name, write, prompt_mismatch=prompt_mismatch)
+    if current is None or not releases.serves(
+        current.stable, write, prompt_mismatch=prompt_mismatch
+    ):
+        number = await releases.create(change, name, write, prompt_mismatch=prompt_mismatch)
     elif current.description == write.description:
         return current
-    await _point(change, name, stable=number, description=write.description)
+    await releases.point(change, name, stable=number, description=write.description)
+    await rollouts.supersede(change, name)
     detail = {
         "release": f"{name}/{number}",
         "before": current.stable.id if current else None,
@@ -69,7 +71,8 @@ async def delete(registry: Registry, actor: Actor, name: str, *, expected: Expec
     async with registry.change(actor) as change:
         current = await find(change.connection, actor.tenant, name)
         check_version(name, current, expected)
-        await _point(change, name, stable=None, description="")
+        await releases.point(change, name, stable=None, description="")
+        await rollouts.supersede(change, name)
         detail = {"before": current.stable.id}
         await change.record("assistant.deleted", Subject.ASSISTANTS, name, detail)
 
@@ -122,7 +125,7 @@ async def listed(registry: Registry, tenant: str, page: Page) -> tuple[Sequence[
     return [assistant_of(row) for row in rows], more
 
 
-async def releases(
+async def released(
     registry: Registry, tenant: str, name: str, page: Page
 ) -> tuple[Sequence[Release], bool]:
     """Read an assistant's releases, newest first, and whether there are more."""
@@ -136,54 +139,3 @@ async def releases(
         if not rows and page.after is None:
             raise AssistantNotFound(f"There is no assistant {name!r}.")
     return [release_of(row) for row in rows], more
-
-
-def _serves(release: Release, write: AssistantWrite, *, prompt_mismatch: bool) -> bool:
-    return (release.profile, release.retrieval, release.adapter, release.prompt_mismatch) == (
-        write.profile,
-        write.retrieval,
-        write.adapter,
-        prompt_mismatch,
-    )
-
-
-async def _release(
-    change: Change, name: str, write: AssistantWrite, *, prompt_mismatch: bool
-) -> int:
-    table = tables.releases
-    last = await change.connection.scalar(
-        select(func.max(table.c.number)).where(
-            table.c.tenant == change.actor.tenant, table.c.assistant == name
-        )
-    )
-    number = (last or 0) + 1
-    await change.connection.execute(
-        insert(table).values(
-            tenant=change.actor.tenant,
-            assistant=name,
-            number=number,
-            created_at=change.second,
-            created_by=change.actor.key_id,
-            profile=write.profile.model_dump(mode="json"),
-            profile_hash=profile_hash(write.profile),
-            retrieval=write.retrieval.model_dump(mode="json") if write.retrieval else None,
-            adapter=write.adapter,
-            evidence="waived",
-            prompt_mismatch=prompt_mismatch,
-        )
-    )
-    return number
-
-
-async def _point(change: Change, name: str, *, stable: int | None, description: str) -> None:
-    table, tenant = tables.assistants, change.actor.tenant
-    values = {"stable": stable, "description": description, "updated_at": change.second}
-    changed = await change.connection.execute(
-        update(table)
-        .where(table.c.tenant == tenant, table.c.name == name)
-        .values(**values, version=table.c.version + 1)
-    )
-    if changed.rowcount == 0:
-        await change.connection.execute(
-            insert(table).values(tenant=tenant, name=name, version=1, **values)
-        )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from services.contracts.audit import AuditEvent
 from services.gateway.registry import tables
@@ -18,17 +19,18 @@ async def listed(registry: Registry, tenant: str, page: Page) -> tuple[Sequence[
     statement = select(table).where(table.c.tenant == tenant)
     async with registry.database.read() as connection:
         rows, more = await page_of(connection, statement, page, order=(table.c.id,), id_=table.c.id)
-    events = [
-        AuditEvent(
-            id=str(row.id),
-            at=row.at,
-            actor=row.actor,
-            action=row.action,
-            subject=row.subject,
-            reason=row.reason,
-            detail=row.detail,
-            request_id=row.request_id,
-        )
-        for row in rows
-    ]
-    return events, more
+    return [event_of(row) for row in rows], more
+
+
+def event_of(row: Row[*tuple[Any, ...]]) -> AuditEvent:
+    """Read an event."""
+    return AuditEvent(
+        id=str(row.id),
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        subject=row.subject,
+        reason=row.reason,
+        detail=row.detail,
+        request_id=row.request_id,
+    )

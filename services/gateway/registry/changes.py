@@ -28,6 +28,7 @@ class Subject(StrEnum):
     ASSISTANTS = "assistants"
     ADAPTERS = "adapters"
     REPLICAS = "replicas"
+    ROLLOUTS = "rollouts"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.registry import loading, tables
-from services.gateway.registry.database import Database
+from services.gateway.registry.database import Database, RegistryUnavailable
 from services.gateway.registry.snapshot import Snapshot
+
+_log = structlog.get_logger(__name__)
 
 
 class SnapshotKeeper:
@@ -20,6 +23,7 @@ class SnapshotKeeper:
 
     Args:
         replica_timeout_seconds: a replica that has been silent for longer is not live.
+        stable_only_after_seconds: how long candidates go on answering without the registry.
     """
 
     def __init__(
@@ -27,10 +31,12 @@ class SnapshotKeeper:
         database: Database,
         *,
         replica_timeout_seconds: float,
+        stable_only_after_seconds: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._replica_timeout = replica_timeout_seconds
+        self._stable_only_after = stable_only_after_seconds
         self._clock = clock
         self._revisions: dict[str, int] = {}
         self._refreshing = asyncio.Lock()
@@ -41,7 +47,18 @@ class SnapshotKeeper:
         """When the registry was last seen, in seconds since the epoch."""
 
     async def refresh(self) -> None:
-        """Load what changed since the last time; nothing changed costs one small query."""
+        """Load what changed since the last time; nothing changed costs one small query.
+
+        Raises:
+            RegistryUnavailable: the registry is away; what is in memory goes on serving.
+        """
+        try:
+            await self._refresh()
+        except RegistryUnavailable:
+            self._withdraw_candidates()
+            raise
+
+    async def _refresh(self) -> None:
         async with self._refreshing, self._database.read() as connection:
             revisions = await _revisions(connection)
             stale = {s for s, revision in revisions.items() if revision != self._revisions.get(s)}
@@ -70,12 +87,21 @@ class SnapshotKeeper:
             snapshot = replace(snapshot, adapters=await loading.adapters(connection))
         if "assistants" in stale:
             snapshot = replace(snapshot, assistants=await loading.assistants(connection))
-        releases = (assistant.stable for assistant in snapshot.assistants.values())
-        pinned = frozenset(release.adapter for release in releases if release.adapter is not None)
+        if "rollouts" in stale:
+            snapshot = replace(snapshot, canaries=await loading.canaries(connection))
         replicas = await loading.replicas(
-            connection, now, timeout_seconds=self._replica_timeout, pinned=pinned
+            connection, now, timeout_seconds=self._replica_timeout, pinned=snapshot.pinned
         )
         return replace(snapshot, replicas=replicas, revision=revision, taken_at=now)
+
+    def _withdraw_candidates(self) -> None:
+        """Serve stable releases only, because a rollback would not be heard of."""
+        if not self.current.canaries:
+            return
+        if self._clock() - self.checked_at > self._stable_only_after:
+            _log.warning("registry.stable_only", candidates=len(self.current.canaries))
+            self._revisions.pop("rollouts", None)
+            self._publish(replace(self.current, canaries={}))
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.current = snapshot

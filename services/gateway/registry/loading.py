@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.adapters import (
@@ -13,9 +13,10 @@ from services.contracts.adapters import (
 )
 from services.contracts.assistants import Assistant
 from services.contracts.keys import Scope
+from services.domain.rollouts.states import State
 from services.gateway.registry import tables
-from services.gateway.registry.rows import adapter_of, assistant_of, with_stable_release
-from services.gateway.registry.snapshot import Caller
+from services.gateway.registry.rows import adapter_of, assistant_of, release_of, with_stable_release
+from services.gateway.registry.snapshot import Caller, Canary
 
 _REMEMBER_EXPIRED_SECONDS = 7 * 86_400
 """An expired key is told from an unknown one for so long."""
@@ -70,6 +71,32 @@ async def assistants(connection: AsyncConnection) -> dict[tuple[str, str], Assis
     """Read every assistant with its stable release."""
     rows = await connection.execute(with_stable_release())
     return {(row.tenant, row.name): assistant_of(row) for row in rows}
+
+
+async def canaries(connection: AsyncConnection) -> dict[tuple[str, str], Canary]:
+    """Read the candidates that answer somebody now."""
+    rollouts, releases = tables.rollouts.c, tables.releases
+    joined = and_(
+        releases.c.tenant == rollouts.tenant,
+        releases.c.assistant == rollouts.assistant,
+        releases.c.number == rollouts.candidate,
+    )
+    rows = await connection.execute(
+        select(
+            *releases.c,
+            rollouts.id.label("rollout"),
+            rollouts.steps,
+            rollouts.step,
+        )
+        .join(tables.rollouts, joined)
+        .where(or_(rollouts.state == State.CANARY, rollouts.held == State.CANARY))
+    )
+    return {
+        (row.tenant, row.assistant): Canary(
+            row.rollout, release_of(row), row.steps[row.step]["weight"]
+        )
+        for row in rows
+    }
 
 
 async def replicas(

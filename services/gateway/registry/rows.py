@@ -43,7 +43,7 @@ def adapter_of(row: Row[Any]) -> AdapterVersion:
     )
 
 
-def release_of(row: Row[Any]) -> Release:
+def release_of(row: Row[*tuple[Any, ...]]) -> Release:
     """Read a release."""
     return Release(
         id=f"{row.assistant}/{row.number}",

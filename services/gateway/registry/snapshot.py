@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.contracts.adapters import AdapterVersion, Replica
-from services.contracts.assistants import Assistant
+from services.contracts.assistants import Assistant, Release
 from services.contracts.keys import Scope
 
 
@@ -28,6 +28,17 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """A candidate that answers some of an assistant's callers."""
+
+    rollout: str
+    """The rollout's id."""
+    release: Release
+    percent: float
+    """Of the callers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The registry at one revision."""
 
@@ -36,8 +47,17 @@ class Snapshot:
     """By the sha256 of the whole key; revoked keys are absent, expired ones carry their date."""
     assistants: Mapping[tuple[str, str], Assistant] = field(default_factory=dict)
     """By tenant and name."""
+    canaries: Mapping[tuple[str, str], Canary] = field(default_factory=dict)
+    """By tenant and assistant's name."""
     adapters: Mapping[tuple[str, str], AdapterVersion] = field(default_factory=dict)
     """By tenant and version id; retired ones are absent."""
     replicas: tuple[Replica, ...] = ()
     """Every replica that has reported; `live` and `ready` were true at `taken_at`."""
     taken_at: float = 0.0
+
+    @property
+    def pinned(self) -> frozenset[str]:
+        """The versions that an arm serves: a replica without one of them is not ready."""
+        releases = [assistant.stable for assistant in self.assistants.values()]
+        releases += [canary.release for canary in self.canaries.values()]
+        return frozenset(each.adapter for each in releases if each.adapter is not None)

@@ -134,6 +134,46 @@ releases = Table(
 """Releases: written once, never changed, never deleted."""
 
 
+class _RolloutColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    id: Named[str] = Column(String(32))
+    assistant: Named[str] = Column(String(63))
+    strategy: Named[str] = Column(String(16))
+    stable: Named[int] = Column(Integer)
+    candidate: Named[int] = Column(Integer)
+    steps: Named[Any] = Column(JSON, nullable=False)
+    analysis: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    state: Named[str] = Column(String(16), index=True)
+    step: Named[int] = Column(Integer)
+    held: Named[str | None] = Column(String(16))
+    reason: Named[str | None] = Column(Text)
+    created_at: Named[int] = Column(BigInteger)
+    created_by: Named[str] = Column(String(32))
+    serving_since: Named[float | None] = Column(Double, nullable=True)
+    entered_at: Named[float]
+    version: Named[int] = Column(Integer)
+
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    _RolloutColumns,
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "assistant", "created_at"),
+)
+"""Rollouts. `stable` and `candidate` are numbers of releases; the way of each is in the events."""
+
+
+class _LeaseColumns(TypedColumns):
+    name: Named[str] = Column(String(32), primary_key=True)
+    holder: Named[str] = Column(String(64))
+    until: Named[float]
+
+
+leases = Table("leases", metadata, _LeaseColumns)
+"""Work that one gateway does for all: whose it is, and until when."""
+
+
 class _ReplicaColumns(TypedColumns):
     replica: Named[str] = Column(String(63), primary_key=True)
     report: Named[Any] = Column(JSON, nullable=False)
@@ -216,8 +256,33 @@ ledger = Table(
     _LedgerColumns,
     Index(None, "tenant", "at"),
     Index(None, "tenant", "release", "at"),
+    Index(None, "tenant", "request_id"),
 )
 """One row per answered request, without its text."""
+
+
+class _FeedbackColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    key_id: Named[str] = Column(String(32))
+    request_id: Named[str] = Column(String(128))
+    score: Named[float]
+    comment: Named[str | None] = Column(Text)
+    assistant: Named[str | None] = Column(String(256))
+    release: Named[str | None] = Column(String(80))
+    arm: Named[str] = Column(String(16))
+    overridden: Named[bool]
+    asked_at: Named[float]
+    created_at: Named[int] = Column(BigInteger)
+
+
+feedback = Table(
+    "feedback",
+    metadata,
+    _FeedbackColumns,
+    PrimaryKeyConstraint("tenant", "key_id", "request_id"),
+    Index(None, "tenant", "release", "asked_at"),
+)
+"""What readers thought of answers, with what the ledger knows of each."""
 
 
 class _TrainingJobColumns(TypedColumns):

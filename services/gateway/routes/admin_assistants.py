@@ -66,7 +66,7 @@ async def list_releases(
     resources: ResourcesDep, operator: Operator, name: NamePath, page: PageDep
 ) -> ReleasePage:
     """List everything that an assistant has ever served, newest first."""
-    data, has_more = await assistants.releases(resources.registry, operator.tenant, name, page)
+    data, has_more = await assistants.released(resources.registry, operator.tenant, name, page)
     return ReleasePage(data=list(data), has_more=has_more)
 
 

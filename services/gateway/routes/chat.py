@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from services.chassis.errors import ServiceError
 from services.contracts import keys
 from services.contracts.chat import ChatRequest
+from services.contracts.rollouts import ARM_HEADER
 from services.gateway.dependencies import caller_of, resources_of
 from services.gateway.identity import require_scope
 
@@ -41,7 +42,7 @@ async def answer_chat(scope: Scope, receive: Receive, send: Send) -> None:
     except ServiceError as error:
         answering.turned_away(error)
         raise
-    await answering.answer(caller, receive, send)
+    await answering.answer(caller, receive, send, arm=connection.headers.get(ARM_HEADER))
 
 
 @router.post("/completions")

@@ -35,9 +35,11 @@ class Agent:
     engine: FakeEngine
     proves: bool = True
     """Whether what it loads becomes proven."""
+    proves_not: set[str] = field(default_factory=set)
+    """Versions that do not become proven."""
 
     def report(self) -> ReplicaReport:
-        state = ReplicaAdapterState.PROVEN if self.proves else ReplicaAdapterState.LOADING
+        states = (ReplicaAdapterState.LOADING, ReplicaAdapterState.PROVEN)
         return ReplicaReport(
             replica=self.name,
             endpoint=self.endpoint,
@@ -50,7 +52,10 @@ class Agent:
             max_loras=4,
             max_cpu_loras=8,
             max_lora_rank=32,
-            adapters={name: ReplicaAdapter(state=state) for name in self.engine.weights.loaded},
+            adapters={
+                name: ReplicaAdapter(state=states[self.proves and name not in self.proves_not])
+                for name in self.engine.weights.loaded
+            },
         )
 
 

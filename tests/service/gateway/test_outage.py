@@ -97,3 +97,23 @@ async def test_readers_are_answered_without_the_registry_and_writers_after_it_is
         assert (await gateway.admin.put("/admin/assistants/helper", json={})).status == 200
         text = (await gateway.client(None).get("/metrics")).body
         assert 'inkstone_background_failures_total{loop="snapshot"} 0.0' not in text
+
+
+async def test_without_the_registry_only_stable_releases_answer_until_it_is_back(
+    tmp_path: Path,
+) -> None:
+    settings = {"look_seconds": 0.02, "stable_only_after_seconds": 0.2}
+    async with (
+        cable() as (laid, url),
+        gateway_under_test(tmp_path, database_url=url, rollouts=settings) as gateway,
+    ):
+        path = "/admin/assistants/helper"
+        assert (await gateway.admin.put(path, json={})).status == 200
+        body = {"bundle": {"profile": {"system": "x"}}, "steps": [{"weight": 50}]}
+        assert (await gateway.admin.post(f"{path}/rollouts", json=body)).status == 201
+        await eventually(lambda: gateway.resources.snapshot.canaries)
+        laid.pull()
+        await eventually(lambda: not gateway.resources.snapshot.canaries)
+        assert gateway.resources.snapshot.assistants
+        laid.plugged_in = True
+        await eventually(lambda: gateway.resources.snapshot.canaries)

@@ -47,7 +47,7 @@ async def database(url: str) -> AsyncIterator[Database]:
 async def another_gateway(url: str) -> AsyncIterator[Registry]:
     async with open_database(url) as database:
         await migrate(database)
-        keeper = SnapshotKeeper(database, replica_timeout_seconds=5)
+        keeper = SnapshotKeeper(database, replica_timeout_seconds=5, stable_only_after_seconds=5)
         await keeper.refresh()
         yield Registry(database, keeper)
 
@@ -151,7 +151,10 @@ async def test_a_snapshot_is_replaced_only_when_something_changed(url: str) -> N
 async def test_more_writers_than_connections_do_not_block_each_other(url: str) -> None:
     async with open_database(url, connections=2) as database:
         await migrate(database)
-        registry = Registry(database, SnapshotKeeper(database, replica_timeout_seconds=5))
+        registry = Registry(
+            database,
+            SnapshotKeeper(database, replica_timeout_seconds=5, stable_only_after_seconds=5),
+        )
 
         async def issue() -> None:
             async with registry.change(ACTOR) as change:

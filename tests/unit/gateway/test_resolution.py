@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from services.chassis.errors import Unavailable
@@ -12,11 +14,20 @@ from services.contracts.adapters import (
     ReplicaAdapterState,
 )
 from services.gateway.listing import describe_model, list_models
-from services.gateway.registry.snapshot import Snapshot
-from services.gateway.resolution import ModelNotFound, Target, able, context_of, resolve
+from services.gateway.registry.snapshot import Canary, Snapshot
+from services.gateway.resolution import (
+    ArmUnknown,
+    ModelNotFound,
+    Target,
+    Wish,
+    able,
+    context_of,
+    resolve,
+)
 from tests.unit.gateway.registry_parts import assistant, caller, release, replica
 
 FORMAL = "formal@0123456789ab"
+ANYBODY = Wish(lambda: "anybody")
 
 
 def version(id_: str) -> AdapterVersion:
@@ -43,22 +54,22 @@ SNAPSHOT = Snapshot(
 
 
 def test_an_assistant_stands_for_its_stable_release() -> None:
-    target = resolve(SNAPSHOT, caller(), "support")
+    target = resolve(SNAPSHOT, caller(), "support", ANYBODY)
     assert (target.model, target.adapter, target.assistant) == ("support", FORMAL, "support")
 
 
 def test_an_adapter_version_stands_for_itself() -> None:
-    assert resolve(SNAPSHOT, caller(), FORMAL) == Target(FORMAL, FORMAL, None)
+    assert resolve(SNAPSHOT, caller(), FORMAL, ANYBODY) == Target(FORMAL, FORMAL, None)
 
 
 def test_the_base_stands_for_itself() -> None:
-    assert resolve(SNAPSHOT, caller(), "base") == Target("base", None, None)
+    assert resolve(SNAPSHOT, caller(), "base", ANYBODY) == Target("base", None, None)
 
 
 @pytest.mark.parametrize("name", ["support", FORMAL])
 def test_another_tenants_names_do_not_exist(name: str) -> None:
     with pytest.raises(ModelNotFound) as caught:
-        resolve(SNAPSHOT, caller("neighbour"), name)
+        resolve(SNAPSHOT, caller("neighbour"), name, ANYBODY)
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
     assert caught.value.param == "model"
 
@@ -66,7 +77,7 @@ def test_another_tenants_names_do_not_exist(name: str) -> None:
 @pytest.mark.parametrize("name", ["nobody", "formal", "formal@ffffffffffff", "../outside"])
 def test_an_unknown_name_does_not_exist(name: str) -> None:
     with pytest.raises(ModelNotFound):
-        resolve(SNAPSHOT, caller(), name)
+        resolve(SNAPSHOT, caller(), name, ANYBODY)
 
 
 def test_only_proven_ready_and_live_replicas_answer() -> None:
@@ -122,4 +133,44 @@ def test_an_assistant_hides_a_base_of_the_same_name() -> None:
         replicas=(replica(),),
     )
     assert [(m.id, m.kind) for m in list_models(snapshot, caller())] == [("base", "assistant")]
-    assert resolve(snapshot, caller(), "base").assistant == "base"
+    assert resolve(snapshot, caller(), "base", ANYBODY).assistant == "base"
+
+
+FRIENDLY = "friendly@0123456789ab"
+
+
+def under_way(percent: float, *, proven: bool = True) -> Snapshot:
+    candidate = release(id="support/2", number=2, adapter=FRIENDLY)
+    return Snapshot(
+        assistants=SNAPSHOT.assistants,
+        canaries={("default", "support"): Canary("ro_1", candidate, percent)},
+        replicas=(replica(proven=[FORMAL, FRIENDLY] if proven else [FORMAL]),),
+    )
+
+
+def arms(snapshot: Snapshot, callers: int) -> list[str]:
+    wishes = [Wish(partial(str.format, "chat {}", number)) for number in range(callers)]
+    return [resolve(snapshot, caller(), "support", wish).arm for wish in wishes]
+
+
+def test_a_candidate_answers_its_share_and_keeps_whom_it_has_as_the_share_grows() -> None:
+    small, large = arms(under_way(10), 2000), arms(under_way(50), 2000)
+    # Three standard deviations of 2000 independent callers.
+    assert small.count("candidate") == pytest.approx(200, abs=40)
+    assert large.count("candidate") == pytest.approx(1000, abs=67)
+    kept = zip(small, large, strict=True)
+    assert all(late == "candidate" for early, late in kept if early == "candidate")
+
+
+def test_where_no_replica_holds_the_candidate_the_stable_release_answers() -> None:
+    assert set(arms(under_way(100, proven=False), 20)) == {"stable"}
+
+
+def test_a_tester_gets_the_arm_that_is_asked_for() -> None:
+    for arm in ("stable", "candidate"):
+        target = resolve(under_way(50), caller(), "support", Wish(lambda: "x", arm))
+        assert (target.arm, target.steered) == (arm, True)
+    with pytest.raises(ArmUnknown, match="no candidate now"):
+        resolve(SNAPSHOT, caller(), "support", Wish(lambda: "x", "candidate"))
+    with pytest.raises(ArmUnknown, match="`stable` or `candidate`"):
+        resolve(SNAPSHOT, caller(), "support", Wish(lambda: "x", "best"))

@@ -1,0 +1,238 @@
+"""Commands for rollouts: bring a new adapter or prompt into service step by step, and watch it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.chassis.errors import UpstreamFailed, UpstreamTimeout
+from services.chassis.http import Peer
+from services.cli.commands import DEFAULT_HOME, DEFAULT_URL, HomeFolder, Key, Url
+from services.cli.connection import connect
+from services.contracts.assistants import Assistant, AssistantWrite, Profile, RetrievalPolicy
+from services.contracts.audit import REASON_HEADER, AuditEvent
+from services.contracts.rollouts import (
+    DEFAULT_WEIGHTS,
+    Analysis,
+    Rollout,
+    RolloutPage,
+    RolloutWrite,
+    Step,
+)
+
+RECONNECT_SECONDS = 1.0
+"""The pause before a broken stream of events is opened again."""
+
+rollouts = typer.Typer(help="Rollouts: from one release to the next.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The assistant.")]
+Id = Annotated[str, typer.Argument(help="The rollout's id.")]
+Reason = Annotated[str | None, typer.Option(help="Why; kept in the audit log.")]
+
+
+@rollouts.command("begin")
+def begin(
+    name: Name,
+    adapter: Annotated[
+        str | None, typer.Option(help="An adapter version, or `none`; the present one if unset.")
+    ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="A profile as JSON; the present one if unset.")
+    ] = None,
+    collection: Annotated[
+        list[str] | None, typer.Option(help="May be given often; the present ones if unset.")
+    ] = None,
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Percent of a step; may be given often.")
+    ] = None,
+    hold: Annotated[float, typer.Option(help="Seconds of each step.")] = 300.0,
+    min_samples: Annotated[int, typer.Option(help="Answers of each step.")] = 50,
+    immediate: Annotated[
+        bool, typer.Option("--immediate", help="Promote as soon as it is loaded.")
+    ] = False,
+    by_time: Annotated[
+        bool, typer.Option("--by-time", help="Go by time alone, without an analysis.")
+    ] = False,
+    allow_prompt_mismatch: bool = False,
+    reason: Reason = None,
+    watch: Annotated[bool, typer.Option(help="Tell what happens until it is over.")] = True,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    home: HomeFolder = DEFAULT_HOME,
+) -> None:
+    """Begin to bring a candidate into service; what is not named stays as it is now."""
+    weights = weight or DEFAULT_WEIGHTS
+    steps = [Step(weight=each, hold_seconds=hold) for each in weights]
+
+    async def run() -> None:
+        async with connect(url, key, home).gateway() as gateway:
+            path = f"/admin/assistants/{quote(name)}"
+            present = Assistant.model_validate(await gateway.peer.json("GET", path))
+            bundle = _bundle(present, adapter, profile, collection)
+            write = RolloutWrite(
+                bundle=bundle.model_copy(update={"allow_prompt_mismatch": allow_prompt_mismatch}),
+                strategy="immediate" if immediate else "canary",
+                steps=[] if immediate else steps,
+                analysis=None if by_time else Analysis(min_samples=min_samples),
+            )
+            body = orjson.loads(write.model_dump_json())
+            begun = Rollout.model_validate(
+                await gateway.peer.json("POST", f"{path}/rollouts", body=body, headers=_why(reason))
+            )
+            console = Console()
+            console.print(f"{begun.id} brings {begun.candidate}", highlight=False)
+            if watch:
+                await _tell(console, gateway.peer, name, begun.id)
+
+    asyncio.run(run())
+
+
+@rollouts.command("list")
+def list_rollouts(
+    name: Name, url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
+) -> None:
+    """List an assistant's rollouts, newest first."""
+
+    async def run() -> None:
+        async with connect(url, key, home).gateway() as gateway:
+            page = RolloutPage.model_validate(await gateway.peer.json("GET", _path(name)))
+        table = Table("rollout", "from", "to", "state", "percent", "why", box=None)
+        for one in page.data:
+            percent = f"{one.weight:g}" if one.weight else "-"
+            table.add_row(one.id, one.stable, one.candidate, one.state, percent, one.reason or "-")
+        Console().print(table)
+
+    asyncio.run(run())
+
+
+@rollouts.command("show")
+def show(
+    name: Name, id_: Id, url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
+) -> None:
+    """Show where a rollout stands and what its checks see."""
+
+    async def run() -> None:
+        async with connect(url, key, home).gateway() as gateway:
+            found = Rollout.model_validate(await gateway.peer.json("GET", _path(name, id_)))
+        console = Console()
+        console.print(
+            f"{found.id}  {found.stable} -> {found.candidate}  {found.state}  "
+            f"{found.weight:g} %  {found.reason or ''}",
+            highlight=False,
+        )
+        table = Table("check", "stable", "candidate", "margin", "worse", box=None)
+        for check in found.checks:
+            table.add_row(
+                check.check.replace("_", " "),
+                f"{check.stable.events}/{check.stable.trials}",
+                f"{check.candidate.events}/{check.candidate.trials}",
+                f"{check.margin:g}",
+                "yes" if check.worse else "no",
+            )
+        if found.checks:
+            console.print(table)
+
+    asyncio.run(run())
+
+
+@rollouts.command("watch")
+def watch_rollout(
+    name: Name, id_: Id, url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
+) -> None:
+    """Tell what happens to a rollout until it is over."""
+
+    async def run() -> None:
+        async with connect(url, key, home).gateway() as gateway:
+            await _tell(Console(), gateway.peer, name, id_)
+
+    asyncio.run(run())
+
+
+def _action(action: str, does: str) -> None:
+    """Add a command that moves a rollout."""
+
+    def command(
+        name: Name,
+        id_: Id,
+        reason: Reason = None,
+        url: Url = DEFAULT_URL,
+        key: Key = None,
+        home: HomeFolder = DEFAULT_HOME,
+    ) -> None:
+        async def run() -> None:
+            async with connect(url, key, home).gateway() as gateway:
+                path = f"{_path(name, id_)}/{action}"
+                moved = await gateway.peer.json("POST", path, body={}, headers=_why(reason))
+            one = Rollout.model_validate(moved)
+            Console().print(f"{one.id} is {one.state.replace('_', ' ')}", highlight=False)
+
+        asyncio.run(run())
+
+    rollouts.command(action, help=does)(command)
+
+
+_action("pause", "Hold a rollout where it stands.")
+_action("resume", "Let a rollout that is held go on.")
+_action("promote", "Let the candidate serve everybody now.")
+_action("rollback", "Take the candidate back, also after it was promoted.")
+_action("abort", "End a rollout without a verdict.")
+
+
+def _bundle(
+    present: Assistant, adapter: str | None, profile: Path | None, collections: list[str] | None
+) -> AssistantWrite:
+    """Take over what the assistant serves now wherever nothing else is named."""
+    stable = present.stable
+    policy = stable.retrieval
+    if collections:
+        looked_up: dict[str, Any] = policy.model_dump() if policy else {}
+        policy = RetrievalPolicy.model_validate({**looked_up, "collections": collections})
+    text = profile.read_text(encoding="utf-8") if profile else None
+    return AssistantWrite(
+        profile=Profile.model_validate_json(text) if text else stable.profile,
+        retrieval=policy,
+        adapter=stable.adapter if adapter is None else None if adapter == "none" else adapter,
+        description=present.description,
+    )
+
+
+async def _tell(console: Console, peer: Peer, name: str, id_: str) -> None:
+    async for event in _events(peer, name, id_):
+        what = event.action.removeprefix("rollout.").replace("_", " ")
+        state = event.detail.get("after", "pending")
+        console.print(
+            f"{what:<10} {state:<12} {event.reason or ''}", highlight=False, soft_wrap=True
+        )
+
+
+async def _events(peer: Peer, name: str, id_: str) -> AsyncIterator[AuditEvent]:
+    """Read a rollout's events until it is over, through as many connections as that takes."""
+    path, last = f"{_path(name, id_)}/events", "0"
+    while True:
+        try:
+            async with peer.stream("GET", path, headers={"Last-Event-ID": last}) as reply:
+                async for line in reply.content:
+                    if line.startswith(b"data: "):
+                        event = AuditEvent.model_validate_json(line.removeprefix(b"data: "))
+                        last = event.id
+                        yield event
+                return
+        except (UpstreamTimeout, UpstreamFailed):
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+
+def _why(reason: str | None) -> dict[str, str]:
+    return {REASON_HEADER: quote(reason)} if reason else {}
+
+
+def _path(name: str, id_: str | None = None) -> str:
+    path = f"/admin/assistants/{quote(name)}/rollouts"
+    return path if id_ is None else f"{path}/{quote(id_)}"

@@ -1,0 +1,149 @@
+"""Rollouts: how an assistant comes from one release to the next, and what is seen on the way."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from services.contracts.assistants import AssistantName, AssistantWrite
+from services.contracts.wire import Wire
+
+RolloutState = Literal[
+    "pending",
+    "warming",
+    "canary",
+    "paused",
+    "inconclusive",
+    "promoted",
+    "rolled_back",
+    "aborted",
+    "failed",
+    "superseded",
+]
+
+ARM_HEADER = "X-Inkstone-Arm"
+"""Where a tester asks for one arm of a rollout: `stable` or `candidate`."""
+
+
+DEFAULT_WEIGHTS = (5.0, 25.0, 50.0)
+"""Percent of the callers at each step of a canary, unless it says otherwise."""
+
+
+class Step(Wire):
+    """One step of a canary."""
+
+    weight: Annotated[float, Field(gt=0, le=100)]
+    """Percent of the callers that the candidate answers."""
+    hold_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 300.0
+    """How long at least."""
+
+
+class Analysis(Wire):
+    """What the candidate must not be worse at than the stable release, and how it is told.
+
+    A margin is a difference of rates, 0 to 1; a check without one is not made.
+    """
+
+    min_samples: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    """Answers of the candidate that a step must have before the next one begins."""
+    max_duration_seconds: Annotated[float, Field(gt=0, le=90 * 86_400)] = 86_400.0
+    """A step that has too few samples after so long makes the rollout inconclusive."""
+    false_rollback_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """The probability at most that a candidate which is not worse is ever rolled back."""
+    errors: Annotated[float | None, Field(ge=0, le=1)] = 0.0
+    """Answers that failed, also in mid-stream."""
+    abstentions: Annotated[float | None, Field(ge=0, le=1)] = None
+    """Answers that say that the documents do not tell."""
+    invalid_citations: Annotated[float | None, Field(ge=0, le=1)] = 0.05
+    """Answers that cited a passage which they were not given."""
+    slow_answers: Annotated[float | None, Field(ge=0, le=1)] = 0.05
+    """Answers whose first token took longer than `slow_after_ms`."""
+    slow_after_ms: Annotated[float, Field(gt=0)] = 5_000.0
+    bad_feedback: Annotated[float | None, Field(ge=0, le=1)] = 0.05
+    """Answers that a reader scored below 0.5, of those that were scored."""
+
+
+class RolloutWrite(Wire):
+    """The body of `POST /admin/assistants/{name}/rollouts`."""
+
+    bundle: AssistantWrite
+    """What the candidate release is made of."""
+    strategy: Literal["immediate", "canary"] = "canary"
+    """`immediate` promotes as soon as every live replica has proven the adapter."""
+    steps: Annotated[list[Step], Field(max_length=32)] = Field(
+        default_factory=lambda: [Step(weight=weight) for weight in DEFAULT_WEIGHTS]
+    )
+    """The steps of a canary, with rising weights; after the last one it is promoted."""
+    analysis: Analysis | None = Analysis()
+    """None goes by time alone."""
+
+    @model_validator(mode="after")
+    def _weights_rise(self) -> RolloutWrite:
+        if self.strategy == "immediate":
+            return self
+        weights = [step.weight for step in self.steps]
+        if not weights or any(b <= a for a, b in pairwise(weights)):
+            raise ValueError(
+                "a canary has steps whose weights rise, such as 5, 25, 50; it is promoted after "
+                "the last one"
+            )
+        return self
+
+
+class RateSeen(Wire):
+    """How often something happened on one arm."""
+
+    events: int
+    trials: int
+
+
+class CheckSeen(Wire):
+    """What one check of the analysis says at the moment."""
+
+    check: Literal["errors", "abstentions", "invalid_citations", "slow_answers", "bad_feedback"]
+    margin: float
+    stable: RateSeen
+    candidate: RateSeen
+    worse: bool
+    """Whether the candidate is certainly worse by more than the margin."""
+
+
+class Rollout(Wire):
+    """A rollout and where it stands."""
+
+    id: str
+    object: Literal["rollout"] = "rollout"
+    assistant: AssistantName
+    state: RolloutState
+    strategy: Literal["immediate", "canary"]
+    stable: str
+    """The release that the assistant served when it began, `<assistant>/<number>`."""
+    candidate: str
+    """The release that it brings."""
+    steps: list[Step]
+    step: int
+    """The present step, counted from 0; -1 before the first."""
+    weight: float
+    """Percent of the callers that the candidate answers now."""
+    analysis: Analysis | None
+    reason: str | None
+    """Why it stands where it stands."""
+    created_at: int
+    created_by: str
+    """The id of the key that began it."""
+    entered_at: float
+    """When it came to the present state and step, in seconds since the epoch."""
+    version: int
+    """Grows with every change."""
+    checks: list[CheckSeen] = Field(default_factory=list)
+    """What the analysis sees now; only when one rollout is read, and it serves."""
+
+
+class RolloutPage(Wire):
+    """An assistant's rollouts, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[Rollout]
+    has_more: bool

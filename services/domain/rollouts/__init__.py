@@ -1,0 +1,1 @@
+"""Rollouts as pure rules: their states, the split of callers, the comparison of two arms."""

@@ -1,0 +1,75 @@
+"""How often things happened on one arm of a rollout, counted from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.domain.rollouts.evidence import Rate
+from services.gateway.registry import tables
+
+GOOD = 0.5
+"""The least score of feedback that is not bad."""
+
+_ledger = tables.ledger.c
+_FIRST_TOKEN_MS = (
+    _ledger.admit_ms
+    + _ledger.rewrite_ms
+    + _ledger.retrieve_ms
+    + _ledger.compose_ms
+    + _ledger.first_token_ms
+)
+
+
+async def rates(
+    connection: AsyncConnection, tenant: str, release: str, *, since: float, slow_after_ms: float
+) -> Mapping[str, Rate]:
+    """Count what happened to a release's answers since a time.
+
+    Left out are requests that a caller got wrong or did not wait for, and those that were steered
+    by hand or narrowed what is looked up.
+    """
+    failed = _ledger.status >= 500
+    answered = _ledger.status < 400
+    row = (
+        await connection.execute(
+            select(
+                _count(or_(answered, failed)).label("trials"),
+                _count(failed).label("errors"),
+                _count(answered).label("answered"),
+                _count(and_(answered, _ledger.outcome == "abstained")).label("abstentions"),
+                _count(and_(answered, _ledger.invalid_citations > 0)).label("invalid_citations"),
+                _count(and_(answered, slow_after_ms < _FIRST_TOKEN_MS)).label("slow_answers"),
+            ).where(
+                _ledger.tenant == tenant,
+                _ledger.release == release,
+                _ledger.at >= since,
+                _ledger.overridden.is_(False),
+            )
+        )
+    ).one()
+    scored = await _scored(connection, tenant, release, since)
+    of_answers = ("abstentions", "invalid_citations", "slow_answers")
+    counted = {name: Rate(getattr(row, name), row.answered) for name in of_answers}
+    return {"errors": Rate(row.errors, row.trials), "bad_feedback": scored, **counted}
+
+
+async def _scored(connection: AsyncConnection, tenant: str, release: str, since: float) -> Rate:
+    table = tables.feedback.c
+    row = (
+        await connection.execute(
+            select(func.count().label("all"), _count(table.score < GOOD).label("bad")).where(
+                table.tenant == tenant,
+                table.release == release,
+                table.asked_at >= since,
+                table.overridden.is_(False),
+            )
+        )
+    ).one()
+    return Rate(row.bad, row.all)
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)

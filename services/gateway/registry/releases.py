@@ -1,0 +1,66 @@
+"""Releases: made once, never changed; an assistant points to the one that it serves."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, insert, select, update
+
+from services.contracts.assistants import AssistantWrite, Release
+from services.domain.rendering import profile_hash
+from services.gateway.registry import tables
+from services.gateway.registry.changes import Change
+
+
+def serves(release: Release, write: AssistantWrite, *, prompt_mismatch: bool) -> bool:
+    """Tell whether a release is the bundle that is asked for."""
+    return (release.profile, release.retrieval, release.adapter, release.prompt_mismatch) == (
+        write.profile,
+        write.retrieval,
+        write.adapter,
+        prompt_mismatch,
+    )
+
+
+async def create(change: Change, name: str, write: AssistantWrite, *, prompt_mismatch: bool) -> int:
+    """Make an assistant's next release, which nobody is served yet, and return its number."""
+    table = tables.releases
+    last = await change.connection.scalar(
+        select(func.max(table.c.number)).where(
+            table.c.tenant == change.actor.tenant, table.c.assistant == name
+        )
+    )
+    number = (last or 0) + 1
+    await change.connection.execute(
+        insert(table).values(
+            tenant=change.actor.tenant,
+            assistant=name,
+            number=number,
+            created_at=change.second,
+            created_by=change.actor.key_id,
+            profile=write.profile.model_dump(mode="json"),
+            profile_hash=profile_hash(write.profile),
+            retrieval=write.retrieval.model_dump(mode="json") if write.retrieval else None,
+            adapter=write.adapter,
+            evidence="waived",
+            prompt_mismatch=prompt_mismatch,
+        )
+    )
+    return number
+
+
+async def point(
+    change: Change, name: str, *, stable: int | None, description: str | None = None
+) -> None:
+    """Let an assistant serve a release, or none; the description stays unless one is given."""
+    table, tenant = tables.assistants, change.actor.tenant
+    values: dict[str, int | str | None] = {"stable": stable, "updated_at": change.second}
+    if description is not None:
+        values["description"] = description
+    changed = await change.connection.execute(
+        update(table)
+        .where(table.c.tenant == tenant, table.c.name == name)
+        .values(**values, version=table.c.version + 1)
+    )
+    if changed.rowcount == 0:
+        await change.connection.execute(
+            insert(table).values(tenant=tenant, name=name, version=1, **values)
+        )

@@ -1,0 +1,1 @@
+"""Rollouts: begun by operators, moved by a controller that one gateway at a time runs."""

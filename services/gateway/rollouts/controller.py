@@ -1,0 +1,116 @@
+"""The controller: looks at every rollout under way and moves it when its time has come.
+
+Every gateway runs one, and the one that holds the lease acts. Each move is one transaction that
+counts only where the rollout still stands as it was seen, so that a controller that was killed, or
+two that both believe to hold the lease, leave nothing half done and do nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import structlog
+
+from services.chassis.errors import ServiceError
+from services.domain.rollouts.states import Event, State
+from services.gateway.binding import AdapterFailed, unproven
+from services.gateway.registry import adapters, leases, rollouts
+from services.gateway.registry.changes import Actor, Change, Registry
+from services.gateway.registry.rollouts import Standing
+from services.gateway.rollouts.analysing import seen_of
+from services.gateway.rollouts.deciding import Decision, on_canary, on_warming
+
+_log = structlog.get_logger(__name__)
+
+LEASE = "rollouts"
+ACTOR = "controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """Moves rollouts."""
+
+    registry: Registry
+    warm_timeout_seconds: float
+    keep_warm_seconds: float
+    lease_seconds: float
+    name: str = field(default_factory=lambda: uuid4().hex)
+    """What this gateway calls itself as the lease's holder."""
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def look(self) -> None:
+        """Look at every rollout once; without one this is a single small query."""
+        async with self._turn:
+            async with self.registry.database.read() as connection:
+                standing = await rollouts.active(connection)
+            if not standing or not await leases.hold(
+                self.registry, LEASE, self.name, seconds=self.lease_seconds
+            ):
+                return
+            for each in standing:
+                await self._look_at(each)
+
+    async def _look_at(self, standing: Standing) -> None:
+        decision = await self._decide(standing)
+        if decision is None:
+            return
+        actor = Actor(standing.tenant, ACTOR, decision.reason)
+        rollout = standing.rollout
+        try:
+            async with self.registry.change(actor) as change:
+                current = await rollouts.find(
+                    change.connection, standing.tenant, rollout.assistant, rollout.id
+                )
+                if current.rollout.version != rollout.version:
+                    return
+                moved = await rollouts.move(change, current, decision.event, reason=decision.reason)
+                await self._keep_warm(change, current, moved.state)
+        except ServiceError as error:
+            _log.warning("rollout.not_moved", rollout=rollout.id, reason=error.message)
+            return
+        _log.info(
+            "rollout.moved",
+            rollout=moved.id,
+            assistant=moved.assistant,
+            state=moved.state,
+            step=moved.step,
+            why=decision.reason,
+        )
+
+    async def _decide(self, standing: Standing) -> Decision | None:
+        now, rollout = self.registry.clock(), standing.rollout
+        match standing.progress.state:
+            case State.PENDING:
+                return Decision(Event.START, "the rollout begins")
+            case State.WARMING:
+                return await self._on_warming(standing, now - rollout.entered_at)
+            case State.CANARY:
+                async with self.registry.database.read() as connection:
+                    seen = await seen_of(connection, standing)
+                return on_canary(rollout, seen, elapsed=now - rollout.entered_at)
+        return None
+
+    async def _on_warming(self, standing: Standing, elapsed: float) -> Decision | None:
+        if standing.adapter is None:
+            return on_warming([], None, elapsed=elapsed, patience=self.warm_timeout_seconds)
+        waiting, failed = list[str](), None
+        try:
+            waiting = unproven(self.registry.keeper.current, standing.adapter)
+        except AdapterFailed as error:
+            failed = error.message
+        return on_warming(waiting, failed, elapsed=elapsed, patience=self.warm_timeout_seconds)
+
+    async def _keep_warm(self, change: Change, before: Standing, state: str) -> None:
+        """Keep loaded what a rollback would need, and load what is to be proven."""
+        wanted = {
+            State.WARMING: (before.adapter, self.warm_timeout_seconds),
+            State.PROMOTED: (
+                await rollouts.adapter_of(change.connection, before.tenant, before.rollout.stable),
+                self.keep_warm_seconds,
+            ),
+        }
+        adapter, seconds = wanted.get(State(state), (None, 0.0))
+        if adapter is not None:
+            await adapters.want(change, adapter, seconds=seconds)

@@ -1,0 +1,104 @@
+"""What happens to a rollout next: a pure decision from what is known of it now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.contracts.rollouts import Analysis, Rollout
+from services.domain.rollouts.evidence import Check, Finding
+from services.domain.rollouts.states import Event
+
+BASE_ONLY = "the candidate has no adapter, so that nothing has to be loaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An event, and why."""
+
+    event: Event
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of a candidate that answers callers."""
+
+    findings: Sequence[Finding]
+    """What the checks say of everything since it began to answer."""
+    answers: int
+    """How many answers it has given in the present step."""
+
+
+def checks_of(analysis: Analysis) -> list[Check]:
+    """List the checks that an analysis asks for."""
+    margins = {
+        "errors": analysis.errors,
+        "abstentions": analysis.abstentions,
+        "invalid_citations": analysis.invalid_citations,
+        "slow_answers": analysis.slow_answers,
+        "bad_feedback": analysis.bad_feedback,
+    }
+    return [Check(name, margin) for name, margin in margins.items() if margin is not None]
+
+
+def on_warming(
+    waiting: Sequence[str], failed: str | None, *, elapsed: float, patience: float
+) -> Decision | None:
+    """Decide on a rollout whose adapter is being loaded.
+
+    Args:
+        waiting: the replicas that have yet to prove it.
+        failed: why one of them cannot serve it.
+        elapsed: seconds since it began to warm.
+        patience: how long it may take.
+    """
+    if failed is not None:
+        return Decision(Event.FAIL, failed)
+    if not waiting:
+        return Decision(Event.PROVEN, "every live replica has proven the candidate")
+    if elapsed > patience:
+        names = ", ".join(sorted(waiting))
+        return Decision(Event.FAIL, f"not proven in {patience:g} s by {names}")
+    return None
+
+
+def on_canary(rollout: Rollout, seen: Seen | None, *, elapsed: float) -> Decision | None:
+    """Decide on a candidate that answers callers.
+
+    Args:
+        seen: None when the rollout goes by time alone.
+        elapsed: seconds since the present step began.
+    """
+    if seen is not None:
+        worse = [finding for finding in seen.findings if finding.worse]
+        if worse:
+            return Decision(Event.ROLL_BACK, "; ".join(map(_complaint, worse)))
+    if elapsed < rollout.steps[rollout.step].hold_seconds:
+        return None
+    analysis = rollout.analysis
+    if seen is None or analysis is None or seen.answers >= analysis.min_samples:
+        return Decision(Event.ADVANCE, _advance(rollout))
+    if elapsed > analysis.max_duration_seconds:
+        missing = analysis.min_samples - seen.answers
+        return Decision(
+            Event.INCONCLUDE,
+            f"the candidate gave {seen.answers} answers in {elapsed:.0f} s; it needs {missing} "
+            "more, or a greater weight",
+        )
+    return None
+
+
+def _advance(rollout: Rollout) -> str:
+    if rollout.step + 1 >= len(rollout.steps):
+        return "every step is over and nothing speaks against the candidate"
+    return f"step {rollout.step + 1} of {len(rollout.steps)} is over"
+
+
+def _complaint(finding: Finding) -> str:
+    here, there = finding.candidate, finding.stable
+    beyond = f" by more than {finding.check.margin:g}" if finding.check.margin else ""
+    return (
+        f"the candidate is worse{beyond} at {finding.check.name.replace('_', ' ')}: "
+        f"{here.events} of {here.trials} against {there.events} of {there.trials}"
+    )

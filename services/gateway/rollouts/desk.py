@@ -1,0 +1,91 @@
+"""Rollouts as operators handle them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.chassis.errors import Conflict
+from services.contracts.rollouts import Rollout, RolloutWrite
+from services.domain.rollouts.states import Event
+from services.gateway.binding import Binding
+from services.gateway.registry import assistants, idempotency, releases, rollouts
+from services.gateway.registry.assistants import Expected
+from services.gateway.registry.changes import Actor, Change, Registry
+from services.gateway.registry.idempotency import Attempt
+from services.gateway.rollouts.analysing import seen_of, shown
+
+
+class NothingToRollOut(Conflict):
+    """The assistant serves the bundle already."""
+
+    code = "nothing_to_roll_out"
+
+
+class RolloutChanged(Conflict):
+    """Somebody else moved the rollout in between."""
+
+    code = "rollout_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutDesk:
+    """Begins rollouts, and moves them by hand."""
+
+    registry: Registry
+    binding: Binding
+
+    async def begin(
+        self, actor: Actor, name: str, write: RolloutWrite, attempt: Attempt | None
+    ) -> Rollout:
+        """Make a candidate release and begin to roll it out.
+
+        Raises:
+            ServiceError: the first reason why it cannot be; the assistant is as it was.
+        """
+        asked = f"rollout {name} {write.model_dump_json()}"
+        async with self.registry.change(actor) as change:
+            if attempt is not None:
+                told = await idempotency.replay(change, attempt, asked)
+                if told is not None:
+                    return Rollout.model_validate(told[1])
+            begun = await self._begin(change, name, write)
+            if attempt is not None:
+                reply = begun.model_dump(mode="json")
+                await idempotency.remember(change, attempt, asked, 201, reply)
+            return begun
+
+    async def move(
+        self, actor: Actor, name: str, id_: str, event: Event, expected: Expected = None
+    ) -> Rollout:
+        """Move a rollout by hand.
+
+        Raises:
+            RolloutChanged: it is not at the expected version.
+        """
+        async with self.registry.change(actor) as change:
+            standing = await rollouts.find(change.connection, actor.tenant, name, id_)
+            version = standing.rollout.version
+            if expected not in (None, "any", version):
+                raise RolloutChanged(
+                    f"The rollout {id_!r} is at version {version}; read it again and send that as "
+                    "If-Match.",
+                    param="If-Match",
+                )
+            return await rollouts.move(change, standing, event, reason=actor.reason)
+
+    async def read(self, tenant: str, name: str, id_: str) -> Rollout:
+        """Read a rollout, with what its checks say now."""
+        async with self.registry.database.read() as connection:
+            standing = await rollouts.find(connection, tenant, name, id_)
+            seen = await seen_of(connection, standing)
+        checks = [shown(finding) for finding in seen.findings] if seen else []
+        return standing.rollout.model_copy(update={"checks": checks})
+
+    async def _begin(self, change: Change, name: str, write: RolloutWrite) -> Rollout:
+        current = await assistants.find(change.connection, change.actor.tenant, name)
+        mismatch = await self.binding.check(change, name, write.bundle)
+        if releases.serves(current.stable, write.bundle, prompt_mismatch=mismatch):
+            raise NothingToRollOut(f"{name!r} serves this already as {current.stable.id}.")
+        number = await releases.create(change, name, write.bundle, prompt_mismatch=mismatch)
+        stable = current.stable.number
+        return await rollouts.begin(change, name, write, stable=stable, candidate=number)

@@ -1,0 +1,59 @@
+"""`inkstone rollouts` against a gateway over a fake engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.main import app
+from tests.service.gateway.chat_stack import ChatStack, chat_stack
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncIterator[ChatStack]:
+    async with chat_stack(tmp_path, rollouts={"look_seconds": 0.02}) as made:
+        await made.bind(adapter=await made.adapter("old"), profile={"system": "예의 바르게."})
+        yield made
+
+
+async def run(stack: ChatStack, *arguments: str) -> str:
+    """Run the command in a thread, because it has an event loop of its own."""
+    environment = {
+        "INKSTONE_URL": stack.gateway.base_url,
+        "INKSTONE_API_KEY": stack.gateway.secrets["admin"],
+    }
+    runner = CliRunner()
+    done = await asyncio.to_thread(runner.invoke, app, ["rollouts", *arguments], env=environment)
+    assert done.exit_code == 0, done.output
+    # The gateway runs in this process, and writes its log to the same place.
+    return "\n".join(line for line in done.output.splitlines() if " [info " not in line)
+
+
+async def test_a_new_adapter_is_brought_in_with_all_else_as_it_was(stack: ChatStack) -> None:
+    new = await stack.adapter("new")
+    said = await run(
+        stack, "begin", "support", "--adapter", new, "--weight", "50", "--hold", "0", "--by-time"
+    )
+    assert "brings support/2" in said
+    told = [line.split()[0] for line in said.splitlines()[1:]]
+    assert told == ["begun", "start", "proven", "advance"]
+    stable = (await stack.gateway.admin.get("/admin/assistants/support")).body["stable"]
+    assert (stable["adapter"], stable["profile"]["system"]) == (new, "예의 바르게.")
+
+
+async def test_a_rollout_is_looked_at_held_and_ended(stack: ChatStack) -> None:
+    said = await run(stack, "begin", "support", "--adapter", "none", "--no-watch")
+    id_ = said.split()[0]
+    assert "paused" in await run(stack, "pause", "support", id_, "--reason", "점검")
+    shown = await run(stack, "list", "support")
+    assert id_ in shown
+    assert "점검" in shown
+    assert "support/1 -> support/2" in await run(stack, "show", "support", id_)
+    assert "aborted" in await run(stack, "abort", "support", id_)
+    assert "abort" in await run(stack, "watch", "support", id_)
