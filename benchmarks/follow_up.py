@@ -48,7 +48,7 @@ from services.retriever.settings import Settings
 
 HERE = Path(__file__).parent
 CORPUS = HERE.parent / "examples" / "corpus"
-CALLER = Caller("benchmark", ())
+CALLER = Caller("benchmark", (), curator=False)
 DEPTH = 50
 LIMIT = 2000
 SEEN = 3
