@@ -36,9 +36,7 @@ class RememberingEmbedder:
         """Embed texts that are not known yet."""
         keys = [self._key(kind, text) for text in texts]
         vectors = {key: self._read(key) for key in keys}
-        unknown = {
-            key: text for key, text in zip(keys, texts, strict=True) if vectors[key] is None
-        }
+        unknown = {key: text for key, text in zip(keys, texts, strict=True) if vectors[key] is None}
         made = await self._embedder.texts(list(unknown.values()), kind) if unknown else []
         for key, vector in zip(unknown, made, strict=True):
             vectors[key] = vector

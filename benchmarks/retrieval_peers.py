@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -62,13 +62,12 @@ def main() -> int:
     parser.add_argument("--documents", type=int, default=300)
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--peer-python", type=Path)
+    parser.add_argument("--json", type=Path, help="where the values are saved, set by set")
     parser.add_argument("--set", dest="sets", action="append", help="only these; all by default")
     chosen = parser.parse_args()
-    corpora = [
-        corpus
-        for corpus in _read(chosen.data, chosen.documents, chosen.questions)
-        if not chosen.sets or corpus.name in chosen.sets
-    ]
+    corpora = list(_read(chosen.data, chosen.documents, chosen.questions))
+    if chosen.sets:
+        corpora = [each for name in chosen.sets for each in corpora if each.name == name]
     if not corpora:
         print(f"No set is in {chosen.data}; nothing to measure.")
         return 0
@@ -83,6 +82,7 @@ def _read(data: Path, documents: int, questions: int) -> Iterator[Corpus]:
 
 async def _measure(corpora: Sequence[Corpus], chosen: argparse.Namespace) -> int:
     by_way: dict[str, list[Measured]] = {}
+    saved: dict[str, dict[str, Any]] = {}
     print("| set | questions | way | nDCG@10 | ours is better by | ms | CPU ms | times ours |")
     print("|---|---:|---|---:|---:|---:|---:|---:|")
     async with open_knowledge_base(chosen.models_dir, vectors=chosen.vectors) as base:
@@ -96,6 +96,9 @@ async def _measure(corpora: Sequence[Corpus], chosen: argparse.Namespace) -> int
             _print_rows(corpus.name, found)
             for way, measured in found.items():
                 by_way.setdefault(way, []).append(measured)
+            saved[corpus.name] = {way: asdict(measured) for way, measured in found.items()}
+            if chosen.json is not None:
+                chosen.json.write_text(json.dumps(saved))
     pooled = {way: _pooled(measured) for way, measured in by_way.items()}
     _print_rows("**all questions**", pooled)
     return 0 if _is_ahead(pooled) else 1
