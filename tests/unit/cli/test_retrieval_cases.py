@@ -45,6 +45,25 @@ def test_a_file_without_cases_is_refused(tmp_path: Path) -> None:
         read_cases(written(tmp_path, ""))
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"nowhere\.jsonl cannot be read: No such file"):
+        read_cases(tmp_path / "nowhere.jsonl")
+    with pytest.raises(CommandError, match="cannot be read: Is a directory"):
+        read_cases(tmp_path)
+
+
+def test_a_file_in_another_encoding_is_told_to_be_utf_8(tmp_path: Path) -> None:
+    file = tmp_path / "cases.jsonl"
+    file.write_bytes(GOOD.encode("cp949"))
+    with pytest.raises(CommandError, match="save it as JSON lines in UTF-8"):
+        read_cases(file)
+
+
+def test_a_byte_order_mark_and_unicode_line_separators_do_no_harm(tmp_path: Path) -> None:
+    (case,) = read_cases(written(tmp_path, "\ufeff" + GOOD.replace("환불은?", "환불은\u2028며칠?")))
+    assert case.question == "환불은\u2028며칠?"
+
+
 def test_a_configuration_is_fields_of_a_search() -> None:
     assert configuration_of("").fields == {}
     found = configuration_of("mode=dense, diversity=0.3,expand=section")
