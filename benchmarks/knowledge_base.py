@@ -35,7 +35,10 @@ class KnowledgeBase:
         self._resources = resources
 
     async def fill(self, corpus: Corpus) -> None:
-        """Index a set as a collection of its name; each document knows its id as metadata."""
+        """Index a set as a collection of its name; each document knows its id as metadata.
+
+        A document without text (Cranfield has some) cannot be indexed, and is never found.
+        """
         started = time.monotonic()
         turns = asyncio.Semaphore(AT_ONCE)
 
@@ -47,7 +50,8 @@ class KnowledgeBase:
 
         async with asyncio.TaskGroup() as group:
             for name, (title, text) in corpus.documents.items():
-                group.create_task(write(name, title, text))
+                if text.strip():
+                    group.create_task(write(name, title, text))
         documents = self._resources.catalogue.documents
         (known,) = await documents.collections(CALLER.tenant, corpus.name)
         rate = known.chunks / (time.monotonic() - started)
