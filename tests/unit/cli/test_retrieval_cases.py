@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.evaluation.cases import read_cases as read_held_out_cases
 from services.cli.failures import CommandError
 from services.cli.retrieval_cases import configuration_of, read_cases
 
@@ -78,3 +79,14 @@ def test_a_configuration_is_fields_of_a_search() -> None:
 def test_a_configuration_that_is_no_search_is_refused(text: str) -> None:
     with pytest.raises(CommandError, match=text.partition("=")[0]):
         configuration_of(text)
+
+
+def test_the_examples_ask_what_the_held_out_cases_ask() -> None:
+    folder = Path(__file__).parents[3] / "examples" / "evaluation"
+    held_out = {case.id: case for case in read_held_out_cases() if case.answerable}
+    cases = {case.id: case for case in read_cases(folder / "retrieval.jsonl")}
+    assert cases.keys() == held_out.keys()
+    for name, case in cases.items():
+        other = held_out[name]
+        assert (case.question, case.answers) == (other.question, other.accepted)
+        assert (case.relevant, case.tags) == ([other.document], [other.lang])
