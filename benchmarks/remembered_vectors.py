@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -35,16 +34,15 @@ class RememberingEmbedder:
     async def texts(self, texts: Sequence[str], kind: Kind) -> list[Vector]:
         """Embed texts that are not known yet."""
         keys = [self._key(kind, text) for text in texts]
-        vectors = {key: self._read(key) for key in keys}
-        unknown = {key: text for key, text in zip(keys, texts, strict=True) if vectors[key] is None}
+        vectors = {key: vector for key in keys if (vector := self._read(key)) is not None}
+        unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         made = await self._embedder.texts(list(unknown.values()), kind) if unknown else []
-        for key, vector in zip(unknown, made, strict=True):
-            vectors[key] = vector
-            row = (key, vector.astype(np.float32).tobytes())
+        for key, fresh in zip(unknown, made, strict=True):
+            vectors[key] = fresh
+            row = (key, fresh.astype(np.float32).tobytes())
             self._known.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?)", row)
         self._known.commit()
-        await asyncio.sleep(0)
-        return [vector for key in keys if (vector := vectors[key]) is not None]
+        return [vectors[key] for key in keys]
 
     def _key(self, kind: Kind, text: str) -> bytes:
         return hashlib.sha256(f"{self.fingerprint}\0{kind}\0{text}".encode()).digest()
