@@ -7,8 +7,9 @@ and of a collection about something else. The estimate should be high for the fi
     python benchmarks/answerability.py [--documents 300] [--questions 60] [--data DIR]
 
 Prints, for each set, the area under the ROC curve (0.5 is chance) of similarity alone and of a
-regression fitted to the *other* sets, then what the default threshold does; at last the
-coefficients of the regression fitted to all sets, for `services/retriever/answerability.py`.
+regression fitted to the sets of the *other* language; then, for each language, what a threshold
+keeps and leaves out, by that regression and as shipped; at last the coefficients of the regression
+fitted to all sets, for `services/retriever/answerability.py`.
 Needs scikit-learn, which sentence-transformers brings along.
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,7 +35,7 @@ Kind = Literal["answered", "removed", "foreign"]
 WEIGHTS: dict[Kind, float] = {"answered": 0.5, "removed": 0.25, "foreign": 0.25}
 """What each kind counts in the fit, all its questions together."""
 
-THRESHOLD = 0.3
+THRESHOLDS = (0.1, 0.2, 0.3, 0.5)
 """Below it an assistant had better say that it does not know."""
 
 UNFIT = ("cranfield", "multi-hop")
@@ -50,35 +51,37 @@ class Measured:
     corpus: Corpus
     asked: Asked
 
+    @property
+    def is_fit(self) -> bool:
+        """Whether a regression may learn from it."""
+        return self.corpus.name not in UNFIT
+
 
 def main() -> int:
     """Ask, fit, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--models-dir", type=Path, help="where the prepared model is kept")
+    parser.add_argument("--vectors", type=Path, help="a file that remembers passages' vectors")
     parser.add_argument("--documents", type=int, default=300)
     parser.add_argument("--questions", type=int, default=60)
     chosen = parser.parse_args()
     corpora = read_sets(chosen.data, chosen.documents, chosen.questions)
-    if len(corpora) < 2:
-        print(f"Fewer than two sets are in {chosen.data}; nothing to measure.")
+    if len({corpus.language for corpus in corpora if corpus.name not in UNFIT}) < 2:
+        print(f"Not both languages are in {chosen.data}; nothing to measure.")
         return 0
-    measured = asyncio.run(_measure(corpora, chosen.models_dir))
-    print(
-        "| set | AUC removed: similarity | AUC removed: fit | AUC foreign: fit | kept | "
-        "removed left out | foreign left out |"
-    )
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    for one in measured:
-        others = [it.asked for it in measured if it is not one and it.corpus.name not in UNFIT]
-        _print_row(one, _fit(others))
+    measured = asyncio.run(_measure(corpora, chosen.models_dir, chosen.vectors))
+    _print_sets(measured)
+    _print_thresholds(measured)
     print(f"as shipped: {PACKAGED}")
-    print("fitted now:", _fit([it.asked for it in measured if it.corpus.name not in UNFIT]))
+    print("fitted now:", _fit(it.asked for it in measured if it.is_fit))
     return 0
 
 
-async def _measure(corpora: Sequence[Corpus], models_dir: Path | None) -> list[Measured]:
-    async with open_knowledge_base(models_dir) as base:
+async def _measure(
+    corpora: Sequence[Corpus], models_dir: Path | None, vectors: Path | None
+) -> list[Measured]:
+    async with open_knowledge_base(models_dir, vectors=vectors) as base:
         for corpus in corpora:
             await base.fill(corpus)
         found = []
@@ -126,23 +129,47 @@ def _fit(sets: Iterable[Asked]) -> Fit:
     return Fit(round(constant, 2), *(round(float(slope), 2) for slope in slopes))
 
 
-def _print_row(one: Measured, fit: Fit) -> None:
-    by_fit = {kind: [fit.probability(it) for it in found] for kind, found in one.asked.items()}
-    similarities = {kind: [it.similarity for it in found] for kind, found in one.asked.items()}
-    kept = np.mean([value >= THRESHOLD for value in by_fit["answered"]])
-    left_out = {
-        kind: np.mean([value < THRESHOLD for value in by_fit[kind]])
-        for kind in ("removed", "foreign")
-    }
-    cells = [
-        discrimination(similarities["answered"], similarities["removed"]),
-        discrimination(by_fit["answered"], by_fit["removed"]),
-        discrimination(by_fit["answered"], by_fit["foreign"]),
-        kept,
-        left_out["removed"],
-        left_out["foreign"],
-    ]
-    print(f"| {one.corpus.name} |", *(f"{cell:.3f} |" for cell in cells), flush=True)
+def _held_out(language: str, measured: Sequence[Measured]) -> Fit:
+    """Fit to the other language."""
+    return _fit(it.asked for it in measured if it.is_fit and it.corpus.language != language)
+
+
+def _print_sets(measured: Sequence[Measured]) -> None:
+    print("| set | AUC removed: similarity | AUC removed: fit | AUC foreign: fit |")
+    print("|---|---:|---:|---:|")
+    for one in measured:
+        fit = _held_out(one.corpus.language, measured)
+        by_fit = {kind: [fit.probability(it) for it in found] for kind, found in one.asked.items()}
+        alike = {kind: [it.similarity for it in found] for kind, found in one.asked.items()}
+        cells = [
+            discrimination(alike["answered"], alike["removed"]),
+            discrimination(by_fit["answered"], by_fit["removed"]),
+            discrimination(by_fit["answered"], by_fit["foreign"]),
+        ]
+        print(f"| {one.corpus.name} |", *(f"{cell:.3f} |" for cell in cells))
+
+
+def _print_thresholds(measured: Sequence[Measured]) -> None:
+    print("| language | threshold | fit | kept | removed left out | foreign left out |")
+    print("|---|---:|---|---:|---:|---:|")
+    for language in ("en", "ko"):
+        sets = [it.asked for it in measured if it.is_fit and it.corpus.language == language]
+        fits = {"other language": _held_out(language, measured), "shipped": PACKAGED}
+        for threshold in THRESHOLDS:
+            for name, fit in fits.items():
+                cells = [f"{share:.2f} |" for share in _shares(sets, fit, threshold)]
+                print(f"| {language} | {threshold} | {name} |", *cells)
+
+
+def _shares(sets: Sequence[Asked], fit: Fit, threshold: float) -> Iterator[float]:
+    """Give the share of answered questions kept, and of the others left out; sets count alike."""
+    for kind in WEIGHTS:
+        below = [
+            float(np.mean([fit.probability(it) < threshold for it in asked[kind]]))
+            for asked in sets
+        ]
+        share = float(np.mean(below))
+        yield 1 - share if kind == "answered" else share
 
 
 if __name__ == "__main__":

@@ -41,14 +41,13 @@ from services.contracts.knowledge import CollectionSearch, DocumentWrite, Passag
 from services.domain import follow_up
 from services.domain.follow_up import leans
 from services.domain.language import language_of
-from services.retriever.catalogue.records import Place
+from services.retriever.catalogue.records import Caller, Place
 from services.retriever.resources import Resources, open_resources
-from services.retriever.searching import Caller
 from services.retriever.settings import Settings
 
 HERE = Path(__file__).parent
 CORPUS = HERE.parent / "examples" / "corpus"
-CALLER = Caller("benchmark", ())
+CALLER = Caller("benchmark", (), curator=False)
 DEPTH = 50
 LIMIT = 2000
 SEEN = 3

@@ -123,7 +123,8 @@ def search_documents(
             console.print(
                 f"[bold]{place}. {escape(one.title or one.document_id)}[/bold]  "
                 f"[dim]{escape(one.document_id)} {one.span.start}-{one.span.end}  "
-                f"similarity {one.similarity:.3f}[/dim]"
+                f"similarity {one.similarity:.3f}[/dim]",
+                soft_wrap=True,
             )
             console.print(escape(one.text), soft_wrap=True)
 

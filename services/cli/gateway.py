@@ -13,6 +13,7 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
+from services.chassis.errors import NotFound
 from services.chassis.http import Peer
 from services.contracts.adapters import (
     CONFIG_FILE,
@@ -46,6 +47,15 @@ class Gateway:
         params = {"after": after} if after else None
         path = f"/v1/collections/{quote(collection)}/documents"
         return DocumentPage.model_validate(await self.peer.json("GET", path, params=params))
+
+    async def holds(self, collection: str, document_id: str) -> bool:
+        """Tell whether a collection holds a document."""
+        path = f"/v1/collections/{quote(collection)}/documents/{quote(document_id, safe='')}"
+        try:
+            async with self.peer.stream("GET", path):
+                return True
+        except NotFound:
+            return False
 
     async def search(self, collection: str, query: str, top_k: int, **fields: Any) -> SearchResult:
         """Search one collection; `fields` are further ones of `SearchQuery`."""

@@ -10,8 +10,8 @@ from services.domain.statistics import Estimate
 LEFT, WIDTH, RIGHT = 190, 420, 90
 """Pixels for names, for the scale from 0 to 1, and for figures."""
 
-ROW, MARK, TOP = 20, 4, 34
-"""Pixels between two marks, a mark's radius, and above the first row."""
+ROW, MARK = 20, 4
+"""Pixels between two marks, and a mark's radius."""
 
 COLOURS = ("#1f6feb", "#d9480f")
 """Of the first run and the second, told apart by colour-blind readers too."""
@@ -21,7 +21,9 @@ def plot(runs: Sequence[tuple[str, Mapping[str, Estimate]]]) -> str:
     """Draw one or two runs over the same measures."""
     measures = list(runs[0][1])
     band = ROW * len(runs) + ROW // 2
-    height = TOP + band * len(measures) + 24
+    # Names stand below each other: a setup's name may be as wide as the picture.
+    below_names = ROW * len(runs) + ROW // 2
+    height = below_names + band * len(measures) + 24
     width = LEFT + WIDTH + RIGHT
     frame = f'width="{width}" height="{height}"'
     parts = [
@@ -29,12 +31,12 @@ def plot(runs: Sequence[tuple[str, Mapping[str, Estimate]]]) -> str:
         f'<rect {frame} fill="white"/>',
     ]
     for place, (name, _) in enumerate(runs):
-        x = LEFT + place * WIDTH // 2
-        parts.append(f'<circle cx="{x}" cy="14" r="{MARK}" fill="{COLOURS[place]}"/>')
-        parts.append(f'<text x="{x + 10}" y="18">{escape(name)}</text>')
-    parts += _scale(height)
+        y = ROW * place + 14
+        parts.append(f'<circle cx="{LEFT}" cy="{y}" r="{MARK}" fill="{COLOURS[place]}"/>')
+        parts.append(f'<text x="{LEFT + 10}" y="{y + 4}">{escape(name)}</text>')
+    parts += _scale(below_names, height)
     for row, measure in enumerate(measures):
-        top = TOP + band * row
+        top = below_names + band * row
         middle = top + (band - ROW // 2) // 2 + 4
         parts.append(
             f'<text x="{LEFT - 10}" y="{middle}" text-anchor="end">{escape(measure)}</text>'
@@ -45,11 +47,11 @@ def plot(runs: Sequence[tuple[str, Mapping[str, Estimate]]]) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _scale(height: int) -> list[str]:
+def _scale(top: int, height: int) -> list[str]:
     lines = []
     for tenth in range(0, 11, 2):
         x, bottom = _x(tenth / 10), height - 20
-        lines.append(f'<line x1="{x}" y1="{TOP - 6}" x2="{x}" y2="{bottom}" stroke="#ddd"/>')
+        lines.append(f'<line x1="{x}" y1="{top - 6}" x2="{x}" y2="{bottom}" stroke="#ddd"/>')
         label = f'<text x="{x}" y="{height - 6}" text-anchor="middle">{tenth / 10:g}</text>'
         lines.append(label)
     return lines

@@ -66,7 +66,8 @@ def main() -> None:
     try:
         app()
     except (CommandError, OpenAIError, OSError, ServiceError, ValidationError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {escape(_sentence(error))}")
+        told = f"[red]error:[/red] {escape(_sentence(error))}"
+        Console(stderr=True).print(told, soft_wrap=True)
         sys.exit(1)
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(INTERRUPTED)

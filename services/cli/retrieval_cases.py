@@ -45,10 +45,12 @@ def read_cases(file: Path) -> list[Case]:
     """Read a data set of JSON lines.
 
     Raises:
-        CommandError: a line is no case, an id stands twice, or there are no lines.
+        CommandError: the file cannot be read, a line is no case, an id stands twice, or there are
+            no lines.
     """
     cases: dict[str, Case] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not `splitlines`: a question may hold a line separator of Unicode.
+    for number, line in enumerate(_text(file).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -61,6 +63,17 @@ def read_cases(file: Path) -> list[Case]:
     if not cases:
         raise CommandError(f"{file} holds no cases; write one JSON object a line.")
     return list(cases.values())
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(
+            f"{file} is no text in UTF-8; save it as JSON lines in UTF-8."
+        ) from error
 
 
 def configuration_of(text: str) -> Configuration:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from services.cli.retrieval_cases import Case, Configuration
@@ -18,6 +19,15 @@ NDCG_DEPTH = 10
 
 HELD = "answer held"
 """The measure of cases with answers: one stands in what was found, surroundings included."""
+
+WIDEST = 1000
+"""Columns that a table may take."""
+
+FEW = 30
+"""With fewer questions the intervals are narrower than they should be."""
+
+NAMED = 5
+"""Absent documents that are named; the file has all."""
 
 Values = Mapping[str, Sequence[float]]
 """Values of each measure, case by case."""
@@ -82,11 +92,11 @@ def by_tag(run: Run) -> dict[str, Estimate]:
 
 def table_of(runs: Sequence[Run]) -> Table:
     """Lay out one run, or two with their difference."""
-    table = Table("measure", *(run.configuration.name for run in runs), box=None)
     compared = comparisons(*runs) if len(runs) == 2 else {}
-    if compared:
-        table.add_column("difference")
-        table.add_column("verdict")
+    names = [run.configuration.name for run in runs]
+    table = Table(box=None)
+    for heading in ["measure", *names, *(["difference", "verdict"] if compared else [])]:
+        table.add_column(heading, no_wrap=True)
     for measure in runs[0].values:
         cells = [_told(estimate(run.values[measure])) for run in runs]
         if compared:
@@ -98,6 +108,24 @@ def table_of(runs: Sequence[Run]) -> Table:
         table.add_row(name, *(_told(by_tag(run)[tag]) for run in runs))
     table.add_row("median ms", *(f"{_median(run.milliseconds):.1f}" for run in runs))
     return table
+
+
+def width_of(table: Table) -> int:
+    """Tell how wide a table is when no row is cut or broken."""
+    return Console(width=WIDEST).measure(table).maximum
+
+
+def cautions(cases: Sequence[Case], absent: Sequence[str]) -> Iterator[str]:
+    """Say what makes the figures worth less than they look."""
+    if absent:
+        named = ", ".join(absent[:NAMED]) + (", ..." if len(absent) > NAMED else "")
+        touched = sum(not set(case.relevant).isdisjoint(absent) for case in cases)
+        yield (
+            f"{touched} of {len(cases)} questions name documents that the collection does not hold "
+            f"({named}); they count as not found. Correct the data set or add the documents."
+        )
+    if len(cases) < FEW:
+        yield f"Fewer than {FEW} questions: the true intervals are wider than those shown."
 
 
 def verdict_of(found: Comparison) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from services.chassis.errors import NotFound
 from services.cli.failures import CommandError
 from services.cli.main import app
 from tests.fakes.retriever import passage
@@ -76,3 +77,28 @@ async def test_two_ways_are_asked_the_same_questions(stack: ChatStack, tmp_path:
 async def test_a_depth_that_no_search_reaches_is_refused(stack: ChatStack, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="from 1 to 100"):
         await evaluate(stack, tmp_path, "--k", "101")
+
+
+async def test_a_collection_that_is_not_there_is_one_sentence(
+    stack: ChatStack, tmp_path: Path
+) -> None:
+    stack.gateway.retriever.unknown_collections = {"docs"}
+    with pytest.raises(NotFound, match="no collection 'docs'"):
+        await evaluate(stack, tmp_path)
+
+
+async def test_documents_that_the_collection_does_not_hold_are_told(
+    stack: ChatStack, tmp_path: Path
+) -> None:
+    retriever = stack.gateway.retriever
+    retriever.passages = [passage("x", document_id="refunds")]
+    saved = await evaluate(stack, tmp_path)
+    assert saved["absent"] == ["returns"]
+
+
+async def test_a_folder_that_is_not_there_is_told_before_anything_is_asked(
+    stack: ChatStack, tmp_path: Path
+) -> None:
+    with pytest.raises(CommandError, match="--out"):
+        await evaluate(stack, tmp_path, "--out", str(tmp_path / "nowhere" / "figures.json"))
+    assert stack.gateway.retriever.searches == []

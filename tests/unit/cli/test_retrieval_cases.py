@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.evaluation.cases import read_cases as read_held_out_cases
 from services.cli.failures import CommandError
 from services.cli.retrieval_cases import configuration_of, read_cases
 
@@ -45,6 +46,25 @@ def test_a_file_without_cases_is_refused(tmp_path: Path) -> None:
         read_cases(written(tmp_path, ""))
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"nowhere\.jsonl cannot be read: No such file"):
+        read_cases(tmp_path / "nowhere.jsonl")
+    with pytest.raises(CommandError, match="cannot be read: Is a directory"):
+        read_cases(tmp_path)
+
+
+def test_a_file_in_another_encoding_is_told_to_be_utf_8(tmp_path: Path) -> None:
+    file = tmp_path / "cases.jsonl"
+    file.write_bytes(GOOD.encode("cp949"))
+    with pytest.raises(CommandError, match="save it as JSON lines in UTF-8"):
+        read_cases(file)
+
+
+def test_a_byte_order_mark_and_unicode_line_separators_do_no_harm(tmp_path: Path) -> None:
+    (case,) = read_cases(written(tmp_path, "\ufeff" + GOOD.replace("환불은?", "환불은\u2028며칠?")))
+    assert case.question == "환불은\u2028며칠?"
+
+
 def test_a_configuration_is_fields_of_a_search() -> None:
     assert configuration_of("").fields == {}
     found = configuration_of("mode=dense, diversity=0.3,expand=section")
@@ -59,3 +79,14 @@ def test_a_configuration_is_fields_of_a_search() -> None:
 def test_a_configuration_that_is_no_search_is_refused(text: str) -> None:
     with pytest.raises(CommandError, match=text.partition("=")[0]):
         configuration_of(text)
+
+
+def test_the_examples_ask_what_the_held_out_cases_ask() -> None:
+    folder = Path(__file__).parents[3] / "examples" / "evaluation"
+    held_out = {case.id: case for case in read_held_out_cases() if case.answerable}
+    cases = {case.id: case for case in read_cases(folder / "retrieval.jsonl")}
+    assert cases.keys() == held_out.keys()
+    for name, case in cases.items():
+        other = held_out[name]
+        assert (case.question, case.answers) == (other.question, other.accepted)
+        assert (case.relevant, case.tags) == ([other.document], [other.lang])

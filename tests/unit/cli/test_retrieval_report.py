@@ -9,7 +9,15 @@ from rich.console import Console
 
 from services.cli.interval_plot import plot
 from services.cli.retrieval_cases import Case, configuration_of
-from services.cli.retrieval_report import HELD, Run, run_of, saved_form, table_of
+from services.cli.retrieval_report import (
+    HELD,
+    Run,
+    cautions,
+    run_of,
+    saved_form,
+    table_of,
+    width_of,
+)
 from services.contracts.knowledge import (
     Passage,
     SearchResult,
@@ -96,6 +104,34 @@ def test_two_runs_have_a_verdict_on_their_difference() -> None:
     assert saved["comparison"]["MRR"]["better"] == 20
     assert saved["runs"][0]["values"]["MRR"] == [0.5] * 20
     assert json.loads(json.dumps(saved)) == saved
+
+
+def asking(count: int, *relevant: str) -> list[Case]:
+    return [Case(id=str(at), question="q", relevant=list(relevant)) for at in range(count)]
+
+
+def test_few_questions_and_absent_documents_are_told() -> None:
+    assert list(cautions(asking(30, "a"), [])) == []
+    (few,) = cautions(asking(29, "a"), [])
+    assert "Fewer than 30 questions" in few
+    cases = [*asking(30, "a"), *asking(2, "a", "gone")]
+    (absent,) = cautions(cases, ["gone"])
+    assert absent.startswith("2 of 32 questions")
+    assert "(gone)" in absent
+    (many,) = cautions(cases, [f"gone-{at}" for at in range(9)])
+    assert "gone-4, ...)" in many
+    assert "gone-5" not in many
+
+
+def test_a_row_is_one_line_however_long_the_names() -> None:
+    setups = ("mode=hybrid,expand=section,diversity=0.3", "mode=dense,min_score=0.5")
+    table = table_of([run(result("right"), setup=setup) for setup in setups])
+    assert width_of(table) > 100
+    console = Console(width=width_of(table))
+    with console.capture() as captured:
+        console.print(table)
+    (row,) = [line for line in captured.get().splitlines() if "nDCG@10 " in line]
+    assert row.rstrip().endswith("no difference shown")
 
 
 def test_the_plot_is_a_picture_with_each_mean_at_its_place() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 
 import pytest
 
@@ -22,6 +23,21 @@ def test_the_interval_holds_the_true_mean_about_as_often_as_it_says() -> None:
         found = estimate([chance.random() for _ in range(40)], resamples=400)
         held += found.low <= 0.5 <= found.high
     assert 180 <= held <= 199
+
+
+def test_the_bounds_are_those_that_scipy_finds() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    chance = random.Random(3)
+    first = [round(chance.random(), 1) for _ in range(60)]
+    other = [min(value + chance.choice([0.0, 0.0, 0.2]), 1.0) for value in first]
+    gains = [theirs - ours for ours, theirs in zip(first, other, strict=True)]
+    for ours, values in ((estimate(first), first), (compare(first, other).difference, gains)):
+        theirs = stats.bootstrap(
+            (values,), statistics.fmean, vectorized=False, method="percentile", n_resamples=5000
+        ).confidence_interval
+        width = theirs.high - theirs.low
+        assert ours.low == pytest.approx(theirs.low, abs=width / 8)
+        assert ours.high == pytest.approx(theirs.high, abs=width / 8)
 
 
 def test_equal_values_give_equal_intervals() -> None:
