@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.chassis.errors import UpstreamFailed, UpstreamTimeout
 from services.chassis.http import Peer
@@ -104,7 +104,9 @@ def list_rollouts(
     async def run() -> None:
         async with connect(url, key, home).gateway() as gateway:
             page = RolloutPage.model_validate(await gateway.peer.json("GET", _path(name)))
-        table = Table("rollout", "from", "to", "state", "percent", "why", box=None)
+        table = Table(
+            Column("rollout", no_wrap=True), "from", "to", "state", "percent", "why", box=None
+        )
         for one in page.data:
             percent = f"{one.weight:g}" if one.weight else "-"
             table.add_row(one.id, one.stable, one.candidate, one.state, percent, one.reason or "-")
