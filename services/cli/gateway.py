@@ -13,7 +13,7 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
-from services.chassis.errors import NotFound
+from services.chassis.errors import InvalidRequest, NotFound
 from services.chassis.http import Peer
 from services.contracts.adapters import (
     CONFIG_FILE,
@@ -49,12 +49,12 @@ class Gateway:
         return DocumentPage.model_validate(await self.peer.json("GET", path, params=params))
 
     async def holds(self, collection: str, document_id: str) -> bool:
-        """Tell whether a collection holds a document."""
+        """Tell whether a collection holds a document; what is no id at all is no document."""
         path = f"/v1/collections/{quote(collection)}/documents/{quote(document_id, safe='')}"
         try:
             async with self.peer.stream("GET", path):
                 return True
-        except NotFound:
+        except (InvalidRequest, NotFound):
             return False
 
     async def search(self, collection: str, query: str, top_k: int, **fields: Any) -> SearchResult:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from typer.testing import CliRunner
@@ -92,8 +93,21 @@ async def test_documents_that_the_collection_does_not_hold_are_told(
 ) -> None:
     retriever = stack.gateway.retriever
     retriever.passages = [passage("x", document_id="refunds")]
-    saved = await evaluate(stack, tmp_path)
-    assert saved["absent"] == ["returns"]
+    cases = [*CASES, {"id": "3", "question": "선물?", "relevant": ["선물/안내.md", "어" * 256]}]
+    saved = await evaluate(stack, tmp_path, cases=cases)
+    assert saved["absent"] == ["returns", "선물/안내.md", "어" * 256]
+
+
+async def test_a_document_that_is_there_and_was_not_found_is_not_told(
+    stack: ChatStack, tmp_path: Path
+) -> None:
+    gateway = stack.gateway
+    gateway.retriever.passages = [passage("x", document_id="refunds")]
+    path = f"/v1/collections/docs/documents/{quote('선물-안내.md')}"
+    assert (await gateway.admin.put(path, json={"text": "선물"})).status < 300
+    cases = [{"id": "1", "question": "선물?", "relevant": ["선물-안내.md"]}]
+    saved = await evaluate(stack, tmp_path, cases=cases)
+    assert saved["absent"] == []
 
 
 async def test_a_folder_that_is_not_there_is_told_before_anything_is_asked(
