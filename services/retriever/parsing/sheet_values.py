@@ -58,17 +58,12 @@ class Formats:
 
 
 def _formats(styles: ET.Element) -> list[str]:
-    own = {
-        found.get("numFmtId"): found.get("formatCode", "") for found in styles.iter(f"{_S}numFmt")
-    }
+    forms = {str(id_): form for id_, form in _BUILT_IN.items()}
+    for own in styles.iter(f"{_S}numFmt"):
+        forms[own.get("numFmtId", "")] = own.get("formatCode", "")
     cells = styles.find(f"{_S}cellXfs")
-    ids = [found.get("numFmtId", "0") for found in (() if cells is None else cells)]
-    return [
-        _first_section(
-            own[id_] if id_ in own else _BUILT_IN.get(int(id_) if id_.isdigit() else 0, "")
-        )
-        for id_ in ids
-    ]
+    ids = [found.get("numFmtId", "") for found in (() if cells is None else cells)]
+    return [_first_section(forms.get(id_, "")) for id_ in ids]
 
 
 def _first_section(form: str) -> str:
