@@ -94,7 +94,7 @@ class Chunker:
             ):
                 pieces = self._pieces(text[low:high], low)
             spans += pieces
-        return self._without_orphan(text, spans, outline)
+        return self._without_orphans(text, spans, outline)
 
     def _pieces(self, text: str, low: int) -> list[Span]:
         indices = self._splitter.chunk_indices(text)
@@ -107,22 +107,24 @@ class Chunker:
             if is_near and self._count_tokens(text[start:end]) <= self._most:
                 yield start, end
 
-    def _without_orphan(self, text: str, spans: list[Span], outline: Outline) -> list[Span]:
-        """Share out the last two pieces anew where the last is too short to stand alone."""
-        if len(spans) < 2 or self._count_tokens(text[slice(*spans[-1])]) >= self._least:
-            return spans
-        (start, _), (_, end) = spans[-2:]
-        middle = (start + end) // 2
-        borders = sorted(
-            ((start + b.start(), start + b.end()) for b in _BORDER.finditer(text[start:end])),
-            key=lambda border: abs(border[1] - middle),
-        )
-        for first_end, second_start in borders:
-            halves = [(start, first_end), (second_start, end)]
-            in_code = any(low < second_start < high for low, high in outline.fences)
-            if not in_code and all(self._fits(text, half) for half in halves):
-                return [*spans[:-2], *halves]
+    def _without_orphans(self, text: str, spans: list[Span], outline: Outline) -> list[Span]:
+        """Share out a piece that is too short to stand alone, and its neighbour, anew."""
+        for at in range(len(spans)):
+            if len(spans) > 1 and self._count_tokens(text[slice(*spans[at])]) < self._least:
+                first = min(at, len(spans) - 2)
+                spans[first : first + 2] = self._halves(text, *spans[first : first + 2], outline)
         return spans
+
+    def _halves(self, text: str, first: Span, second: Span, outline: Outline) -> list[Span]:
+        start, end = first[0], second[1]
+        borders = ((start + b.start(), start + b.end()) for b in _BORDER.finditer(text[start:end]))
+        middle = (start + end) // 2
+        for first_end, second_start in sorted(borders, key=lambda border: abs(border[1] - middle)):
+            halves = [(start, first_end), (second_start, end)]
+            in_code = _is_inside(outline.fences, second_start)
+            if not in_code and all(self._fits(text, half) for half in halves):
+                return halves
+        return [first, second]
 
     def _fits(self, text: str, span: Span) -> bool:
         return self._least <= self._count_tokens(text[slice(*span)]) <= self._most
@@ -174,6 +176,11 @@ def _within(spans: Sequence[Span], low: int, high: int) -> Iterator[Span]:
     while at < len(spans) and spans[at][1] <= high:
         yield spans[at]
         at += 1
+
+
+def _is_inside(spans: Sequence[Span], place: int) -> bool:
+    at = bisect_left(spans, (place, place)) - 1
+    return at >= 0 and place < spans[at][1]
 
 
 def _without_breaks(text: str, low: int, high: int, spans: Sequence[Span]) -> str:

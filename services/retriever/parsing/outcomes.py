@@ -24,7 +24,7 @@ class FileCode(StrEnum):
     TIMEOUT = "file_timeout"
     "Reading it took longer than allowed."
     TOO_COMPLEX = "file_too_complex"
-    "Reading it takes more memory than allowed, or it is nested too deeply."
+    "It has too many cells, is nested too deeply, or reading it takes more memory than allowed."
     CRASHED = "file_crashed_reader"
     "The process that read it ended in the middle of it."
     NAME_INVALID = "file_name_invalid"

@@ -28,7 +28,7 @@ Rows = dict[int, dict[int, str]]
 """Texts by row and column, both from 1."""
 
 
-def read_sheets(content: bytes) -> tuple[str, str]:
+def read_sheets(content: bytes, most_cells: int = MOST_CELLS) -> tuple[str, str]:
     """Read a workbook.
 
     Returns:
@@ -40,7 +40,7 @@ def read_sheets(content: bytes) -> tuple[str, str]:
     package = Package(content)
     workbook, name = package.main_part(), package.main_name()
     parts = {relation.id: relation.part for relation in package.relations(name)}
-    cells = _Cells(package, name, _counts_from_1904(workbook))
+    cells = _Cells(package, name, _counts_from_1904(workbook), most_cells)
     sections = []
     for sheet in workbook.iter(f"{_S}sheet"):
         part = parts.get(sheet.get(_LINK, ""))
@@ -54,12 +54,12 @@ def read_sheets(content: bytes) -> tuple[str, str]:
 class _Cells:
     """Reads sheet after sheet, and counts what was read of all of them."""
 
-    def __init__(self, package: Package, workbook: str, from_1904: bool) -> None:
+    def __init__(self, package: Package, workbook: str, from_1904: bool, most_cells: int) -> None:
         self._package = package
         self._shared = _shared_texts(package, workbook)
         styles = [package.tree(found.part) for found in package.relations(workbook, "styles")]
         self._formats = Formats(*styles, from_1904=from_1904)
-        self._left = MOST_CELLS
+        self._left = self._most = most_cells
 
     def rows(self, part: str) -> list[list[str]]:
         """Read a sheet's rows, without the empty columns on their right."""
@@ -90,7 +90,7 @@ class _Cells:
         self._left -= cells
         if self._left < 0:
             raise RefusedError(
-                FileCode.TOO_LARGE, f"The file has more than {MOST_CELLS} cells; split it."
+                FileCode.TOO_COMPLEX, f"The file has more than {self._most} cells; split it."
             )
 
     def _text(self, cell: ET.Element) -> str:

@@ -24,9 +24,9 @@ _WITHOUT_END = frozenset(
 _DEEPEST = 40
 """Elements in elements from which the converter would drop what they hold; it does at 64."""
 
-_CODE = re.compile(r"<(script|style|template)\b[^>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
-_PICTURE = re.compile(r"\\?!\[([^\]\n]{0,1000})\]\([^)\s]*(?:\s+\"[^\"\n]*\")?\)")
-_LINK = re.compile(r"(?<!!)\[([^\]\n]{0,1000})\]\([^)\s]*(?:\s+\"[^\"\n]*\")?\)")
+_CODE = re.compile(r"<(script|style|template)\b", re.IGNORECASE)
+_PICTURE = re.compile(r"\\?!\[([^\]\n]{0,1000})\]\([^)\s]{0,2000}(?:\s{1,9}\"[^\"\n]{0,1000}\")?\)")
+_LINK = re.compile(r"(?<!!)\[([^\]\n]{0,1000})\]\([^)\s]{0,2000}(?:\s{1,9}\"[^\"\n]{0,1000}\")?\)")
 _BOLD = re.compile(r"\*\*(\S[^*\n]{0,1000}?)\*\*")
 _PADDING = re.compile(r"(?<=\S) {2,}(?=\|)|(?<=\|) {2,}|-{4,}(?= \|)")
 _DRAWING = "SVG Image"
@@ -47,7 +47,7 @@ def read_web_page(page: str) -> tuple[str, str]:
     if _depth(body) > _DEEPEST:
         body = _flat(body, _WRAPPERS)
     if _depth(body) > _DEEPEST:
-        body = _flat(_CODE.sub(" ", body), None)
+        body = _flat(_without_code(body), None)
     cleaning = {"preprocessing": {"enabled": True, "preset": "aggressive"}}
     converted = extract(
         body.encode("utf-8", "replace"),
@@ -62,6 +62,16 @@ def _without_head(page: str) -> str:
     begins = _HEAD.search(page)
     ends = _HEAD_END.search(page, begins.end()) if begins else None
     return page if begins is None or ends is None else page[: begins.start()] + page[ends.end() :]
+
+
+def _without_code(page: str) -> str:
+    parts = []
+    at = 0
+    while (begins := _CODE.search(page, at)) is not None:
+        parts.append(page[at : begins.start()])
+        ends = page.find(f"</{begins.group(1)}", begins.end())
+        at = len(page) if ends < 0 else ends
+    return "".join((*parts, page[at:]))
 
 
 def _depth(page: str) -> int:
