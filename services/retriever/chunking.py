@@ -112,7 +112,8 @@ class Chunker:
         for at in range(len(spans)):
             if len(spans) > 1 and self._count_tokens(text[slice(*spans[at])]) < self._least:
                 first = min(at, len(spans) - 2)
-                spans[first : first + 2] = self._halves(text, *spans[first : first + 2], outline)
+                pair = spans[first], spans[first + 1]
+                spans[first : first + 2] = self._halves(text, *pair, outline)
         return spans
 
     def _halves(self, text: str, first: Span, second: Span, outline: Outline) -> list[Span]:

@@ -59,7 +59,8 @@ def test_every_text_of_a_document_is_kept(document: object) -> None:
 def _texts(document: object) -> list[str]:
     if isinstance(document, str):
         return [document]
-    inner = document.values() if isinstance(document, dict) else document
-    if not isinstance(document, (dict, list)):
-        return []
-    return [text for each in inner for text in _texts(each)]  # type: ignore[union-attr] # as above
+    if isinstance(document, dict):
+        return _texts([*document.values()])
+    return (
+        [text for each in document for text in _texts(each)] if isinstance(document, list) else []
+    )
