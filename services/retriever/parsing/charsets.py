@@ -19,7 +19,7 @@ _SAMPLE = 256 * 1024
 _TELLING = 64
 """Bytes from which statistics tell one Western charset from another."""
 
-_PAIR = re.compile(rb"[\x80-\xff]{2}")
+_PAIR = re.compile(rb"[\x80-\xff]{2}|[\x81-\x9f]")
 _LEAST_HANGUL = 0.5
 """The share of Hangul among the letters beyond ASCII that makes a text Korean."""
 
@@ -56,9 +56,12 @@ def _wide(content: bytes) -> str | None:
 
 
 def _usual(text: str) -> float:
-    """Measure the share of plain letters, spaces and Hangul, less that of odd characters."""
+    """Measure the share of plain letters, spaces, kana and Hangul, less that of odd characters."""
     sample = text[:_SAMPLE]
-    plain = sum(" " <= char <= "~" or char in "\r\n\t" or _is_hangul(char) for char in sample)
+    plain = sum(
+        " " <= char <= "~" or char in "\r\n\t" or "ぁ" <= char <= "ヿ" or _is_hangul(char)
+        for char in sample
+    )
     return plain / len(sample) - _noise(text)
 
 
