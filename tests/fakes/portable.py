@@ -34,8 +34,10 @@ def korean_pdf(pages: Sequence[Sequence[str]], *, title: str = "", locked: bool 
             for at, line in enumerate(lines)
         )
         objects += [
-            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 2000 842] "
-            f"/Resources << /Font << /F1 3 0 R >> >> /Contents {place + 1} 0 R >>",
+            (
+                "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 2000 842] "
+                f"/Resources << /Font << /F1 3 0 R >> >> /Contents {place + 1} 0 R >>"
+            ),
             _stream(drawn),
         ]
     objects.append(f"<< /Title <feff{title.encode('utf-16-be').hex()}> >>")
@@ -70,7 +72,8 @@ def _file(objects: Sequence[str], more: str) -> bytes:
     places = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     size = len(objects) + 1
     tail = (
-        f"xref\n0 {size}\n0000000000 65535 f \n{places}trailer\n<< /Size {size} /Root 1 0 R {more} >>"
+        f"xref\n0 {size}\n0000000000 65535 f \n{places}"
+        f"trailer\n<< /Size {size} /Root 1 0 R {more} >>"
         f"\nstartxref\n{len(written)}\n%%EOF\n"
     )
     return written + tail.encode()

@@ -44,7 +44,7 @@ def workbook(
         hidden: the names of sheets that nobody sees.
     """
     numbered = [*enumerate(sheets.items(), 1)]
-    unseen = {name: ' state="hidden"' for name in hidden}
+    unseen = dict.fromkeys(hidden, ' state="hidden"')
     listed = "".join(
         f'<sheet name="{escape(name)}" sheetId="{n}" r:id="s{n}"{unseen.get(name, "")}/>'
         for n, (name, _) in numbered

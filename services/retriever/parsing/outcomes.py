@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+READER = 2
+"""Goes up when files are read otherwise, so that a sync or an upload reads them anew."""
+
 
 class FileCode(StrEnum):
     """Why a file was refused; listed in docs/errors.md."""

@@ -32,6 +32,10 @@ def environment_of(process: int) -> bytes:
     return Path(f"/proc/{process}/environ").read_bytes()
 
 
+def limits_of(process: int) -> str:
+    return Path(f"/proc/{process}/limits").read_text()
+
+
 async def test_a_file_that_takes_too_long_is_given_up_and_the_next_is_read() -> None:
     limits = Limits(parse_timeout_seconds=1.0)
     async with open_parser(limits, open_metrics(open_registry())) as parser:
@@ -92,10 +96,10 @@ async def test_a_child_that_answers_with_what_it_may_not_is_ended() -> None:
         assert child.died.is_set()
 
 
-async def test_the_child_writes_no_files(tmp_path: Path) -> None:
+async def test_the_child_writes_no_files() -> None:
     async with open_parser(Limits(), open_metrics(open_registry())) as parser:
         await parser.parse("a.txt", b"apple")
-        limits = Path(f"/proc/{child_of(parser)}/limits").read_text()
+        limits = limits_of(child_of(parser))
         (line,) = [line for line in limits.splitlines() if line.startswith("Max file size")]
         assert line.split()[3:5] == ["0", "0"]
 

@@ -215,7 +215,7 @@ def test_lines_that_only_look_like_a_table_have_no_header() -> None:
 
 
 def test_an_underlined_line_is_a_heading_and_a_rule_is_none() -> None:
-    text = f"Title\n=====\n\n{words(30)}\n\nPart\n----\n\n{words(30)}\n\n---\n\n- item\n---\n{words(30)}"
+    text = f"Title\n=====\n\n{words(30)}\n\nPart\n----\n\n{words(30)}\n\n---\n\n- item\n---\n"
     paths = dict.fromkeys(chunk.headings for chunk in chunks(text, tokens=200))
     assert list(paths) == [("Title",), ("Title", "Part")]
 

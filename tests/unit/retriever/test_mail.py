@@ -64,9 +64,5 @@ def test_what_is_hardly_a_message_ends_well(raw: bytes) -> None:
 
 def test_a_message_in_a_message_without_end_is_refused() -> None:
     layers = b"Content-Type: message/rfc822\n\n" * 4000
-    try:
-        text, _ = read_mail(layers + b"Subject: x\n\nbody")
-    except RefusedError as error:
-        assert error.refusal.message.endswith(".")
-    else:
-        assert isinstance(text, str)
+    with pytest.raises(RefusedError):
+        read_mail(layers + b"Subject: x\n\nbody")

@@ -171,7 +171,8 @@ def test_a_pdf_in_korean_keeps_its_headings_pages_and_title() -> None:
     ]
     parsed = read("규정.pdf", korean_pdf(pages, title="Microsoft Word - 휴가 규정"))
     assert parsed.text == (
-        "## 제1장 총칙\n\n##### 제1조(목적)\n\n이 규정은 휴가를 정한다.\n\n##### 제2조 신청\n\nR&D 부서는"
+        "## 제1장 총칙\n\n##### 제1조(목적)\n\n이 규정은 휴가를 정한다.\n\n"
+        "##### 제2조 신청\n\nR&D 부서는"
     )
     assert parsed.pages == ((1, 0), (2, parsed.text.index("##### 제2조")))
     assert parsed.title == "휴가 규정"

@@ -22,7 +22,8 @@ NUMBERS = """
 <w:lvl w:ilvl="1"><w:numFmt w:val="ganada"/><w:lvlText w:val="%2."/></w:lvl>
 <w:lvl w:ilvl="2"><w:numFmt w:val="upperRoman"/><w:lvlText w:val="%1-%3)"/></w:lvl>
 </w:abstractNum>
-<w:abstractNum w:abstractNumId="8"><w:lvl w:ilvl="0"><w:numFmt w:val="bullet"/></w:lvl></w:abstractNum>
+<w:abstractNum w:abstractNumId="8">
+<w:lvl w:ilvl="0"><w:numFmt w:val="bullet"/></w:lvl></w:abstractNum>
 <w:num w:numId="1"><w:abstractNumId w:val="7"/></w:num>
 <w:num w:numId="2"><w:abstractNumId w:val="8"/></w:num>
 """
@@ -116,7 +117,8 @@ def test_what_word_does_not_show_is_left_out() -> None:
         "<w:p><w:r><w:rPr><w:vanish/></w:rPr><w:t>숨김</w:t></w:r><w:r><w:t>보임</w:t></w:r></w:p>"
     )
     deleted = "<w:p><w:del><w:r><w:delText>지움</w:delText><w:t>지움</w:t></w:r></w:del></w:p>"
-    field = "<w:p><w:r><w:instrText>PAGE</w:instrText></w:r><w:ins><w:r><w:t>넣음</w:t></w:r></w:ins></w:p>"
+    added = "<w:ins><w:r><w:t>넣음</w:t></w:r></w:ins>"
+    field = f"<w:p><w:r><w:instrText>PAGE</w:instrText></w:r>{added}</w:p>"
     assert text_of(hidden + deleted + field) == "보임\n\n넣음"
 
 
