@@ -11,7 +11,8 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\u200b\u2060\ufeff\u
 """Control characters, soft hyphens and spaces without width, which would cut words in two."""
 
 _SPACES = re.compile(r"[\u00a0\u2007\u202f]")
-_LINE_ENDS = re.compile(r"[ \t]+$", re.MULTILINE)
+# Begins where a run of spaces does, lest each of them is a new try.
+_LINE_ENDS = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)
 _MANY_LINES = re.compile(r"\n{3,}")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _NO_TITLE = re.compile(

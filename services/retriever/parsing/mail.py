@@ -30,8 +30,7 @@ def read_mail(content: bytes) -> tuple[str, str]:
         message = email.message_from_bytes(content, policy=email.policy.default)
         body = message.get_body(("plain", "html"))
         head = [f"{name}: {_header(message, name)}" for name in _SHOWN if message[name]]
-        attached = [part.get_filename() for part in message.iter_attachments()]
-        names = ", ".join(name for name in attached if name)
+        names = ", ".join(name for part in message.walk() if (name := part.get_filename()))
         parts = ["\n".join(head), "" if body is None else _body(body)]
         parts += [f"Attachments: {names}"] if names else []
         return "\n\n".join(filter(None, parts)), _header(message, "Subject")
