@@ -110,7 +110,7 @@ def _measure(name: str, models_dir: Path) -> dict[str, float]:
         overlap_tokens=settings.chunk_overlap_tokens,
     )
     passages = [
-        context_of(path.stem, chunk)
+        context_of(path.stem, chunk, encoder.count_tokens)
         for path in sorted(CORPUS.glob("*.md"))
         for chunk in chunker.chunks(path.read_text(encoding="utf-8"))
     ]

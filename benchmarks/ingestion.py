@@ -86,7 +86,8 @@ async def _work(resources: Resources, settings: Settings, chosen: argparse.Names
         parsed = await resources.uploader.parser.parse(name, content)
         if isinstance(parsed, Parsed):
             found = await asyncio.to_thread(chunker.chunks, parsed.text)
-            contexts += [context_of(parsed.title, chunk) for chunk in found]
+            count = resources.embedder.count_tokens
+            contexts += [context_of(parsed.title, chunk, count) for chunk in found]
     await resources.embedder.texts(contexts[:64], "passage")
     return Work(files, contexts)
 

@@ -22,6 +22,7 @@ class RememberingEmbedder:
         self.name = embedder.name
         self.fingerprint = embedder.fingerprint
         self.dimensions = embedder.dimensions
+        self.max_tokens = embedder.max_tokens
 
     def count_tokens(self, text: str) -> int:
         """Count a text's tokens."""

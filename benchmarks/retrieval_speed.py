@@ -100,7 +100,7 @@ async def _ingestion(resources: Resources, documents: dict[str, str], settings: 
         overlap_tokens=settings.chunk_overlap_tokens,
     )
     contexts = [
-        context_of(name, chunk)
+        context_of(name, chunk, resources.embedder.count_tokens)
         for name, text in documents.items()
         for chunk in chunker.chunks(text)
     ]

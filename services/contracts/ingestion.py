@@ -166,8 +166,9 @@ class EmbeddingChange(Wire):
 
 READABLE_SUFFIXES = frozenset(
     (
-        *(".csv", ".docx", ".htm", ".html", ".json", ".jsonl", ".markdown", ".md"),
-        *(".pdf", ".pptx", ".rst", ".text", ".tsv", ".txt", ".xhtml", ".xlsx"),
+        *(".csv", ".docm", ".docx", ".eml", ".htm", ".html", ".json", ".jsonl", ".markdown"),
+        *(".md", ".ndjson", ".pdf", ".ppsx", ".pptm", ".pptx", ".rst", ".text", ".tsv", ".txt"),
+        *(".xhtml", ".xlsm", ".xlsx"),
     )
 )
 """How the names of files end that can become documents."""

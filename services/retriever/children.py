@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import itertools
 import os
 import pickle
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 _LENGTH = struct.Struct(">Q")
@@ -39,10 +40,12 @@ class Child:
         process: asyncio.subprocess.Process,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        answers: Sequence[type] | None,
     ) -> None:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._answers = answers
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self.died = asyncio.Event()
@@ -77,9 +80,8 @@ class Child:
         try:
             while True:
                 (size,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-                number, succeeded, value = pickle.loads(  # noqa: S301 - our own child
-                    await self._reader.readexactly(size)
-                )
+                answer = await self._reader.readexactly(size)
+                number, succeeded, value = _Answer(answer, self._answers).load()
                 future = self._waiting.get(number)
                 if future is None or future.done():
                     continue
@@ -89,6 +91,8 @@ class Child:
                     future.set_exception(ChildFailed(value))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+        except pickle.UnpicklingError:
+            self.kill()
         finally:
             self.died.set()
             for future in self._waiting.values():
@@ -112,10 +116,16 @@ class Child:
 
 
 @contextlib.asynccontextmanager
-async def start_child(module: str, *arguments: str) -> AsyncIterator[Child]:
+async def start_child(
+    module: str, *arguments: str, answers: Sequence[type] | None = None
+) -> AsyncIterator[Child]:
     """Start `python -m <module> <socket> <arguments>` and stop it at the end.
 
     The child inherits no setting of Inkstone, so no secret, and no terminal signal.
+
+    Args:
+        answers: the classes of which its answers may be, beside plain values, where strangers might
+            have taken the child over; one that answers with anything else is killed.
     """
     ours, theirs = socket.socketpair()
     with theirs, contextlib.ExitStack() as unless_started:
@@ -133,13 +143,29 @@ async def start_child(module: str, *arguments: str) -> AsyncIterator[Child]:
         )
         unless_started.pop_all()
     reader, writer = await asyncio.open_unix_connection(sock=ours)
-    child = Child(process, reader, writer)
-    answers = asyncio.ensure_future(child.read_answers())
+    child = Child(process, reader, writer, answers)
+    reading = asyncio.ensure_future(child.read_answers())
     try:
         yield child
     finally:
         await child.stop()
-        await answers
+        await reading
+
+
+class _Answer(pickle.Unpickler):
+    """Reads one answer, and no class but those it may be of."""
+
+    def __init__(self, answer: bytes, classes: Sequence[type] | None) -> None:
+        super().__init__(io.BytesIO(answer))
+        self._classes = classes
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        if self._classes is None:
+            return super().find_class(module_name, global_name)
+        for known in self._classes:
+            if (known.__module__, known.__qualname__) == (module_name, global_name):
+                return known
+        raise pickle.UnpicklingError(f"an answer may not hold {module_name}.{global_name}")
 
 
 def answer_parent(descriptor: int, functions: Mapping[str, Callable[..., Any]]) -> None:

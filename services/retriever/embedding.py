@@ -34,6 +34,11 @@ class Embedder(Protocol):
         """The vectors' length."""
         ...
 
+    @property
+    def max_tokens(self) -> int:
+        """The longest text that the model reads, its prompt included."""
+        ...
+
     def count_tokens(self, text: str) -> int:
         """Count a text's tokens, at most as many as the model reads; safe in any thread."""
         ...

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from services.contracts.knowledge import Document, DocumentReceipt, DocumentWrite
 from services.retriever import filters, lexical
@@ -30,7 +30,13 @@ CHUNKS_A_STEP = 64
 """Chunks that are embedded and stored together, so that long documents leave room for others."""
 
 TITLE_CHARACTERS = 200
-"""How much of a title is embedded with each chunk."""
+"""How much of a title, and of each heading, is embedded with a chunk."""
+
+CONTEXT_TOKENS = 128
+"""The most that title and headings come to; the model reads no end of a text that is too long."""
+
+PROMPT_TOKENS = 16
+"""Room for the model's own prompt and the signs around a text."""
 
 _POINT_NAMES = uuid.UUID("6f1c0d5e-8a0b-5a53-9b53-6a3c7f0f2f10")
 
@@ -155,7 +161,10 @@ class Indexer:
         """
         for at in range(0, len(chunks), CHUNKS_A_STEP):
             step = chunks[at : at + CHUNKS_A_STEP]
-            contexts = [context_of(write.draft.title, chunk) for write, chunk in step]
+            contexts = [
+                context_of(write.draft.title, chunk, self._embedder.count_tokens)
+                for write, chunk in step
+            ]
             vectors = await self._embedder.texts(contexts, "passage")
             words = await asyncio.to_thread(_words, contexts)
             points = [
@@ -233,10 +242,21 @@ def _canonical(content: dict[str, object]) -> bytes:
         ) from error
 
 
-def context_of(title: str, chunk: Chunk) -> str:
-    """Put what a chunk is about before it, where its own text does not say so."""
-    above = [title[:TITLE_CHARACTERS], *(h for h in chunk.headings if h not in chunk.text)]
-    return "\n".join([*(part for part in above if part), chunk.text])
+def longest_chunk(wanted_tokens: int, model_tokens: int) -> int:
+    """Give the most tokens of a chunk that the model reads whole, with what stands above it."""
+    return max(min(wanted_tokens, model_tokens - CONTEXT_TOKENS - PROMPT_TOKENS), 1)
+
+
+def context_of(title: str, chunk: Chunk, count_tokens: Callable[[str], int]) -> str:
+    """Put what a chunk is about before it, where its own text does not say so.
+
+    What is over `CONTEXT_TOKENS` is left out: the outermost headings, and then the title's end.
+    """
+    headings = [h[:TITLE_CHARACTERS] for h in chunk.headings if h not in chunk.text]
+    above = [part for part in (title[:TITLE_CHARACTERS], *headings) if part]
+    while above and count_tokens("\n".join(above)) > CONTEXT_TOKENS:
+        above = [above[0], *above[2:]] if len(above) > 1 else [above[0][: len(above[0]) // 2]]
+    return "\n".join([*above, chunk.text])
 
 
 def _words(contexts: Sequence[str]) -> list[SparseVector]:

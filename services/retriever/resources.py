@@ -22,7 +22,7 @@ from services.retriever.embedding import Embedder
 from services.retriever.index.places import IndexPlaces, remove_unused
 from services.retriever.index.port import Index
 from services.retriever.index.switching import SwitchingIndex, open_switching_index
-from services.retriever.indexing import Indexer
+from services.retriever.indexing import Indexer, longest_chunk
 from services.retriever.jobs.intake import Intake
 from services.retriever.jobs.spool import Spool
 from services.retriever.jobs.worker import Workers, run_workers
@@ -181,7 +181,7 @@ def _indexer(
 ) -> Indexer:
     chunker = Chunker(
         embedder.count_tokens,
-        chunk_tokens=settings.chunk_tokens,
+        chunk_tokens=longest_chunk(settings.chunk_tokens, embedder.max_tokens),
         overlap_tokens=settings.chunk_overlap_tokens,
     )
     return Indexer(catalogue, index, embedder, chunker, settings.limits, metrics)

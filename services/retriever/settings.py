@@ -166,7 +166,7 @@ class Settings(ServiceSettings):
     index_flush_seconds: float = Field(default=5.0, gt=0)
     """How much of the embedded index a power cut may cost; the next start makes that anew."""
     chunk_tokens: int = Field(default=200, ge=16, le=8192)
-    """The longest chunk, in the embedding model's tokens."""
+    """The longest chunk, in the embedding model's tokens; the model's own limit holds as well."""
     chunk_overlap_tokens: int = Field(default=32, ge=0)
     """Tokens that neighbouring chunks of one section share."""
     embedding: Embedding = Embedding()

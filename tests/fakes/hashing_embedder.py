@@ -29,6 +29,7 @@ class HashingEmbedder:
     fingerprint: str = "0123456789ab"
     name: str = "hashing"
     dimensions: int = DIMENSIONS
+    max_tokens: int = 512
     salt: str = ""
     """Makes it another model: its vectors tell nothing to one with another salt."""
     delay_seconds: float = 0.0

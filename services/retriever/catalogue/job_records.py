@@ -17,6 +17,7 @@ from services.contracts.ingestion import (
     IngestionProgress,
     ItemState,
 )
+from services.retriever.parsing.outcomes import READER
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def file_hash(
     sha256: str, uri: str, metadata: Mapping[str, Any], allowed_groups: Sequence[str]
 ) -> str:
     """Hash a file with all else that its document is made of; equal hashes mean nothing to do."""
-    content = [sha256, uri, dict(metadata), list(allowed_groups)]
+    content = [READER, sha256, uri, dict(metadata), list(allowed_groups)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

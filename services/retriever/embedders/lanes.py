@@ -35,6 +35,11 @@ class Encoder(Protocol):
         """The vectors' length."""
         ...
 
+    @property
+    def max_tokens(self) -> int:
+        """The longest text that the model reads, its prompt included."""
+        ...
+
     def count_tokens(self, text: str) -> int:
         """Count a text's tokens, at most as many as the model reads."""
         ...
@@ -115,6 +120,7 @@ class LaneEmbedder:
         self.name = name
         self.fingerprint = encoder.fingerprint
         self.dimensions = encoder.dimensions
+        self.max_tokens = encoder.max_tokens
         self._encoder = encoder
         self._metrics = metrics
         self._remembered: OrderedDict[str, Vector] = OrderedDict()

@@ -36,6 +36,7 @@ class OnnxEncoder:
     ) -> None:
         self.fingerprint = manifest.fingerprint
         self.dimensions = manifest.dimensions
+        self.max_tokens = manifest.max_tokens
         self._prompts = manifest.prompts
         self._padding = manifest.padding
         self._texts_a_pass = texts_a_pass

@@ -14,6 +14,9 @@ from services.retriever.embedding import Kind, Vector
 from services.retriever.embedding_model import fingerprint_of
 from services.retriever.settings import Embedding
 
+_UNBOUNDED_TOKENS = 8192
+"""What a model is taken to read that does not say."""
+
 
 class SentenceEncoder:
     """A sentence-transformers model from a folder."""
@@ -23,6 +26,7 @@ class SentenceEncoder:
         model = _load(folder, self._tokenizing, settings)
         self.fingerprint = fingerprint_of(folder)
         self.dimensions = int(model.get_embedding_dimension())
+        self.max_tokens = int(model.max_seq_length or _UNBOUNDED_TOKENS)
         self._model = model
         self._tokenizer = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
         self._batch = settings.passage_batch

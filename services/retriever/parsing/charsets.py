@@ -16,8 +16,12 @@ _MARKS = (
 _DECLARED = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]+)""", re.IGNORECASE)
 _DECLARED_WITHIN = 2048
 _SAMPLE = 256 * 1024
+_TELLING = 64
+"""Bytes from which statistics tell one Western charset from another."""
+
+_PAIR = re.compile(rb"[\x80-\xff]{2}|[\x81-\x9f]")
 _LEAST_HANGUL = 0.5
-"""The share of Hangul among what is not ASCII that makes a text Korean."""
+"""The share of Hangul among the letters beyond ASCII that makes a text Korean."""
 
 _MOST_NOISE = 0.02
 """The share of control, private and unassigned characters that a text may have."""
@@ -44,20 +48,34 @@ def _strict(content: bytes, name: str) -> str | None:
 
 
 def _wide(content: bytes) -> str | None:
-    """Two bytes a character and no mark: the byte order that gives fewer odd characters."""
+    """Two bytes a character and no mark: the byte order that gives more usual characters."""
     even = content[: len(content) // 2 * 2]
     texts = [_strict(even, name) for name in ("utf-16-le", "utf-16-be")]
-    scored = [(_noise(text), text) for text in texts if text]
-    noise, best = min(scored, default=(1.0, None))
-    return best if noise <= _MOST_NOISE else None
+    best = max(filter(None, texts), key=_usual, default=None)
+    return best if best is not None and _noise(best) <= _MOST_NOISE else None
+
+
+def _usual(text: str) -> float:
+    """Measure the share of plain letters, spaces, kana and Hangul, less that of odd characters."""
+    sample = text[:_SAMPLE]
+    plain = sum(
+        " " <= char <= "~" or char in "\r\n\t" or "ぁ" <= char <= "ヿ" or _is_hangul(char)
+        for char in sample
+    )
+    return plain / len(sample) - _noise(text)
+
+
+def _is_hangul(char: str) -> bool:
+    return "\uac00" <= char <= "\ud7a3"
 
 
 def _korean(content: bytes) -> str | None:
     text = _strict(content, "cp949")
     if text is None:
         return None
-    foreign = [char for char in text[:_SAMPLE] if ord(char) > 127]
-    hangul = sum("\uac00" <= char <= "\ud7a3" for char in foreign)
+    # Frames, bullets and circled numbers say nothing of the language.
+    foreign = [char for char in text[:_SAMPLE] if ord(char) > 127 and char.isalpha()]
+    hangul = sum(map(_is_hangul, foreign))
     return text if foreign and hangul / len(foreign) >= _LEAST_HANGUL else None
 
 
@@ -76,7 +94,8 @@ def _declared(content: bytes) -> str | None:
 def _guessed(content: bytes) -> str | None:
     import charset_normalizer
 
-    best = charset_normalizer.from_bytes(content[:_SAMPLE]).best()
+    is_short = len(content) < _TELLING and not _PAIR.search(content)
+    best = None if is_short else charset_normalizer.from_bytes(content[:_SAMPLE]).best()
     names = [best.encoding] if best else []
     for name in (*names, "cp1252", "latin-1"):
         text = _strict(content, name)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from enum import StrEnum
 from pathlib import PurePath
 
+from services.retriever.parsing.extraction import locked
 from services.retriever.parsing.outcomes import FileCode, RefusedError
 
 
@@ -19,6 +21,8 @@ class Kind(StrEnum):
     CSV = "csv"
     TSV = "tsv"
     JSON = "json"
+    JSON_LINES = "jsonl"
+    MAIL = "eml"
     PDF = "pdf"
     WORD = "docx"
     SLIDES = "pptx"
@@ -30,7 +34,6 @@ _BY_SUFFIX = {
     ".txt": Kind.TEXT,
     ".text": Kind.TEXT,
     ".rst": Kind.TEXT,
-    ".jsonl": Kind.TEXT,
     ".md": Kind.MARKDOWN,
     ".markdown": Kind.MARKDOWN,
     ".html": Kind.HTML,
@@ -39,10 +42,13 @@ _BY_SUFFIX = {
     ".csv": Kind.CSV,
     ".tsv": Kind.TSV,
     ".json": Kind.JSON,
+    ".jsonl": Kind.JSON_LINES,
+    ".ndjson": Kind.JSON_LINES,
+    ".eml": Kind.MAIL,
     ".pdf": Kind.PDF,
-    ".docx": Kind.WORD,
-    ".pptx": Kind.SLIDES,
-    ".xlsx": Kind.SHEET,
+    **dict.fromkeys((".docx", ".docm"), Kind.WORD),
+    **dict.fromkeys((".pptx", ".pptm", ".ppsx"), Kind.SLIDES),
+    **dict.fromkeys((".xlsx", ".xlsm"), Kind.SHEET),
 }
 _BY_PART = {
     "word/document.xml": Kind.WORD,
@@ -50,13 +56,18 @@ _BY_PART = {
     "xl/workbook.xml": Kind.SHEET,
 }
 _PACKED = frozenset({Kind.PDF, *_BY_PART.values()})
-_SUPPORTED = "md, txt, html, pdf, docx, pptx, xlsx, csv, tsv and json"
+_SUPPORTED = "md, txt, html, pdf, docx, pptx, xlsx, csv, tsv, json, jsonl and eml"
 
 _PDF_MARK = b"%PDF-"
 _PDF_MARK_WITHIN = 1024
 _ZIP_MARK = b"PK\x03\x04"
 _OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+_OLE_HANGUL = b"HWP Document File"
+_WEB_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|table|meta)\b", re.IGNORECASE)
+"""Many programs write a web page where a sheet is asked for, and name it so."""
+
+_WEB_PAGE_WITHIN = 1024
 _ZIP_ENCRYPTED = 0x1
 _MOST_PARTS = 20_000
 
@@ -77,6 +88,8 @@ def kind_of(name: str, content: bytes, max_unpacked_bytes: int) -> Kind:
     if content.startswith(_OLE_MARK):
         raise _ole_refusal(content)
     kind = _BY_SUFFIX.get(suffix)
+    if kind in (None, *_PACKED) and _WEB_PAGE.match(content[:_WEB_PAGE_WITHIN]):
+        return Kind.HTML
     if kind is None:
         raise RefusedError(
             FileCode.UNSUPPORTED, f"Files of type {suffix!r} are not read; send {_SUPPORTED}."
@@ -98,7 +111,7 @@ def _office_kind(content: bytes, max_unpacked_bytes: int) -> Kind:
             FileCode.UNREADABLE, "The file is damaged or cut off; save it again and send that."
         ) from error
     if any(part.flag_bits & _ZIP_ENCRYPTED for part in parts):
-        raise _locked()
+        raise locked()
     if sum(part.file_size for part in parts) > max_unpacked_bytes or len(parts) > _MOST_PARTS:
         raise RefusedError(
             FileCode.TOO_LARGE,
@@ -114,13 +127,13 @@ def _office_kind(content: bytes, max_unpacked_bytes: int) -> Kind:
 
 def _ole_refusal(content: bytes) -> RefusedError:
     if _OLE_ENCRYPTED in content:
-        return _locked()
+        return locked()
+    if _OLE_HANGUL in content:
+        return RefusedError(
+            FileCode.UNSUPPORTED,
+            "HWP files are not read; save the file as PDF or docx, and send that.",
+        )
     return RefusedError(
-        FileCode.UNSUPPORTED, f"Files of this older Office kind are not read; send {_SUPPORTED}."
-    )
-
-
-def _locked() -> RefusedError:
-    return RefusedError(
-        FileCode.ENCRYPTED, "The file is locked with a password; send it without one."
+        FileCode.UNSUPPORTED,
+        "Office files of before 2007 are not read; save it as docx, xlsx or pptx, and send that.",
     )

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+READER = 2
+"""Goes up when files are read otherwise, so that a sync or an upload reads them anew."""
+
 
 class FileCode(StrEnum):
     """Why a file was refused; listed in docs/errors.md."""
 
     EMPTY = "file_empty"
-    "It holds no text; pictures of text need OCR first."
+    "It holds no text."
+    NO_TEXT_LAYER = "file_no_text_layer"
+    "Its pages are pictures of text; they need OCR first."
     ENCRYPTED = "file_encrypted"
     "It is locked with a password."
     UNREADABLE = "file_unreadable"
@@ -21,6 +26,10 @@ class FileCode(StrEnum):
     "It, or what it unpacks to, is larger than allowed."
     TIMEOUT = "file_timeout"
     "Reading it took longer than allowed."
+    TOO_COMPLEX = "file_too_complex"
+    "It has too many cells, is nested too deeply, or reading it takes more memory than allowed."
+    CRASHED = "file_crashed_reader"
+    "The process that read it ended in the middle of it."
     NAME_INVALID = "file_name_invalid"
     "Its name cannot be a document's id."
     NAME_REPEATED = "file_name_repeated"

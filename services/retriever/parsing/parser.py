@@ -62,8 +62,13 @@ class Parser:
             await self._replace(child)
             _log.warning("file.crashed_the_parser", reason=str(error))
             return Refused(
-                FileCode.UNREADABLE, "The file cannot be read; save it again and send that."
+                FileCode.CRASHED,
+                "The reader broke off in the middle of the file; save it again or split it.",
             )
+        except asyncio.CancelledError:
+            # It is still busy with a file that nobody waits for.
+            await self._replace(child)
+            raise
 
     async def _running_child(self) -> Child:
         if self._child is not None and not self._child.died.is_set() and self._files:
@@ -77,6 +82,7 @@ class Parser:
                 str(limits.parse_memory_bytes),
                 str(math.ceil(limits.parse_timeout_seconds)),
                 str(limits.max_unpacked_bytes),
+                answers=(Parsed, Refused, FileCode),
             )
         )
         self._files = FILES_A_CHILD

@@ -17,6 +17,8 @@ def main() -> None:
     descriptor, memory, seconds, unpacked = map(int, sys.argv[1:5])
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # It reads; whatever a file makes it do, it writes none.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
     def parse(name: str, content: bytes) -> Parsed | Refused:
         _bound_time(seconds)
@@ -25,7 +27,13 @@ def main() -> None:
         except RefusedError as error:
             return error.refusal
         except MemoryError:
-            return Refused(FileCode.TOO_LARGE, "The file takes too much memory to read; split it.")
+            return Refused(
+                FileCode.TOO_COMPLEX, "The file takes more memory to read than allowed; split it."
+            )
+        except RecursionError:
+            return Refused(
+                FileCode.TOO_COMPLEX, "The file is nested too deeply; send it in a simpler form."
+            )
 
     answer_parent(descriptor, {"parse": parse})
 

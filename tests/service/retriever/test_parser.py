@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.telemetry import open_registry
+from services.retriever.children import ChildDied, start_child
 from services.retriever.metrics import open_metrics
 from services.retriever.parsing.outcomes import FileCode, Parsed, Refused
 from services.retriever.parsing.parser import Parser, open_parser
@@ -29,6 +30,10 @@ def child_of(parser: Parser) -> int:
 
 def environment_of(process: int) -> bytes:
     return Path(f"/proc/{process}/environ").read_bytes()
+
+
+def limits_of(process: int) -> str:
+    return Path(f"/proc/{process}/limits").read_text()
 
 
 async def test_a_file_that_takes_too_long_is_given_up_and_the_next_is_read() -> None:
@@ -52,7 +57,7 @@ async def test_a_file_that_kills_the_child_fails_alone() -> None:
         os.kill(former, signal.SIGKILL)
         outcome = await reading
         assert isinstance(outcome, Refused)
-        assert outcome.code is FileCode.UNREADABLE
+        assert outcome.code is FileCode.CRASHED
         assert isinstance(await parser.parse("c.txt", b"plum"), Parsed)
         assert child_of(parser) != former
 
@@ -63,8 +68,40 @@ async def test_a_file_that_takes_too_much_memory_is_refused() -> None:
         greedy = b"[" + b"0.5," * (8 * MIB - 1) + b"0]"
         outcome = await parser.parse("a.json", greedy)
         assert isinstance(outcome, Refused)
-        assert outcome.code in (FileCode.TOO_LARGE, FileCode.UNREADABLE)
+        assert outcome.code is FileCode.TOO_COMPLEX
         assert isinstance(await parser.parse("b.txt", b"pear"), Parsed)
+
+
+async def test_a_file_that_nobody_waits_for_any_more_does_not_hold_up_the_next() -> None:
+    limits = Limits(parse_timeout_seconds=600)
+    async with open_parser(limits, open_metrics(open_registry())) as parser:
+        await parser.parse("a.txt", b"apple")
+        former = child_of(parser)
+        os.kill(former, signal.SIGSTOP)
+        reading = asyncio.create_task(parser.parse("b.txt", b"pear"))
+        await asyncio.sleep(0.1)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert isinstance(await parser.parse("c.txt", b"plum"), Parsed)
+        assert child_of(parser) != former
+
+
+async def test_a_child_that_answers_with_what_it_may_not_is_ended() -> None:
+    lying = start_child("tests.fakes.lying_child", answers=(Parsed, Refused, FileCode))
+    async with lying as child:
+        assert await child.call("honest") == Refused(FileCode.EMPTY, "x")
+        with pytest.raises(ChildDied):
+            await child.call("lying")
+        assert child.died.is_set()
+
+
+async def test_the_child_writes_no_files() -> None:
+    async with open_parser(Limits(), open_metrics(open_registry())) as parser:
+        await parser.parse("a.txt", b"apple")
+        limits = limits_of(child_of(parser))
+        (line,) = [line for line in limits.splitlines() if line.startswith("Max file size")]
+        assert line.split()[3:5] == ["0", "0"]
 
 
 async def test_the_child_sees_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,8 +119,8 @@ async def test_odd_documents_from_the_wild_are_read_or_refused_for_the_right_rea
         "ok": {"read"},
         "encrypted-empty": {"read"},
         "encrypted": {FileCode.ENCRYPTED},
-        "no-text": {FileCode.EMPTY},
-        "malformed": {"read", FileCode.UNREADABLE, FileCode.EMPTY},
+        "no-text": {FileCode.EMPTY, FileCode.NO_TEXT_LAYER},
+        "malformed": {"read", FileCode.UNREADABLE, FileCode.EMPTY, FileCode.NO_TEXT_LAYER},
         "not-a-document": {FileCode.UNREADABLE, FileCode.UNSUPPORTED},
         "unsupported-type": {FileCode.UNSUPPORTED},
     }

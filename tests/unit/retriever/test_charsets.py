@@ -36,6 +36,26 @@ def test_japanese_is_read(charset: str) -> None:
     assert decode(JAPANESE.encode(charset)) == JAPANESE
 
 
+@pytest.mark.parametrize("charset", ["utf-16-le", "utf-16-be"])
+def test_the_order_of_two_bytes_is_told_by_the_spaces(charset: str) -> None:
+    for text in ("大韓民國 헌법 第一條", "■ 표 ①②③ ㈜회사", "カタカナ テスト"):
+        assert decode(text.encode(charset)) == text
+
+
+def test_frames_and_bullets_do_not_make_a_text_foreign() -> None:
+    text = "─│┌┐ 표 ■□●○ ①②③ ㈜회사 ℃ ㎡"
+    assert decode(text.encode("cp949")) == text
+
+
+def test_a_short_japanese_text_is_not_taken_for_a_western_one() -> None:
+    assert decode("カタカナ テスト".encode("shift_jis")) == "カタカナ テスト"
+
+
+@pytest.mark.parametrize("text", ["café", "L'été à Paris coûte 5 € déjà"])
+def test_a_short_western_text_is_read(text: str) -> None:
+    assert decode(text.encode("cp1252")) == text
+
+
 def test_a_page_that_names_a_charset_which_does_not_fit_is_read_all_the_same() -> None:
     page = '<meta charset="windows-1252"><p>' + KOREAN
     assert decode(page.encode("cp949")) == page

@@ -26,6 +26,7 @@ class CountingEncoder:
     notebook: Notebook
     fingerprint: str = "0123456789ab"
     dimensions: int = 2
+    max_tokens: int = 512
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.retriever.parsing.tables import rows_as_lines, separated_values
+from services.retriever.parsing.separated import separated_values
+from services.retriever.parsing.tables import rows_as_lines
 
 
 @pytest.mark.parametrize(
