@@ -18,7 +18,7 @@ import sys
 import time
 import unicodedata
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from html import escape
@@ -159,7 +159,7 @@ def _written(data: Path) -> Iterator[File]:
     yield from _tables([*_lines(data / "nsmc_train.jsonl")][:ROWS])
 
 
-def _tables(found: list[dict[str, object]]) -> Iterator[File]:
+def _tables(found: Sequence[Mapping[str, object]]) -> Iterator[File]:
     if not found:
         return
     names = [*found[0]]
