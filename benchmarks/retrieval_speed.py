@@ -27,8 +27,7 @@ from services.retriever import filters, lexical
 from services.retriever.catalogue.records import Caller, Place
 from services.retriever.chunking import Chunker
 from services.retriever.index.port import (
-    SCOPE,
-    AllOf,
+    READERS,
     AnyOf,
     ChunkPoint,
     IndexQuery,
@@ -148,9 +147,14 @@ async def _growth(resources: Resources, totals: list[int]) -> float:
 
 async def _engine_ms(resources: Resources, chance: random.Random, size: int, tenants: int) -> float:
     scopes = tuple(filters.scope_of(f"stranger{n}", "docs") for n in range(tenants))
+    readers = tuple(
+        reader
+        for n in range(tenants)
+        for reader in filters.stored_readers(f"stranger{n}", "docs", ())
+    )
     words = tuple({chance.randrange(50_000) for _ in range(8)})
     query = IndexQuery(
-        where=AllOf((AnyOf(SCOPE, scopes), filters.groups_condition(()))),
+        where=AnyOf(READERS, readers),
         scopes=scopes,
         dense=[chance.gauss(0, 1) for _ in range(size)],
         lexical=SparseVector(words, (1.0,) * len(words)),
@@ -204,7 +208,7 @@ def _stranger(number: int, size: int, chance: random.Random) -> ChunkPoint:
         scope=filters.scope_of(f"stranger{number % TENANTS}", "docs"),
         document="d",
         revision=10**9 + number // 50,
-        groups=filters.stored_groups(()),
+        readers=filters.stored_readers(f"stranger{number % TENANTS}", "docs", ()),
         facts=(),
         numbers={},
         content={"text": "x" * 600},
@@ -227,7 +231,7 @@ async def _search(resources: Resources) -> float:
         vector = await resources.embedder.question(f"{text} again")
         await timed("embedding", resources.embedder.question(text))
         query = IndexQuery(
-            where=AllOf((AnyOf(SCOPE, scopes), filters.groups_condition(()))),
+            where=filters.readers_condition(CALLER.tenant, ["docs"], ()),
             scopes=scopes,
             dense=vector.tolist(),
             lexical=lexical.question_vector(text),
