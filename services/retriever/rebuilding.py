@@ -30,9 +30,6 @@ DOCUMENTS_AT_ONCE = 8
 PAUSE_SECONDS = 0.05
 """How long to wait for writes that began before the new making could see them."""
 
-LOOK_EVERY_SECONDS = 10.0
-"""How often the index is asked how much has changed."""
-
 _log = structlog.get_logger(__name__)
 
 IndexerOver = Callable[[Index], Indexer]
@@ -85,7 +82,7 @@ class Rebuilder:
             self.start()
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                async with asyncio.timeout(self._rule.look_seconds):
                     await self._asked.wait()
             asked = self._asked.is_set()
             self._asked.clear()

@@ -216,7 +216,7 @@ async def _run_rebuilder(
         room.indexer,
         indexer_over,
         metrics,
-        TuningRule(settings.index_tune_after),
+        TuningRule(settings.index_tune_after, settings.index_look_seconds),
     )
     await stack.enter_async_context(run_rebuilder(rebuilder))
     return rebuilder

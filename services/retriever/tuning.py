@@ -23,10 +23,12 @@ POINTS_A_PAGE = 64
 
 @dataclass(slots=True)
 class TuningRule:
-    """Says when, by what is changed and whether that still grows."""
+    """Says when, by what has changed and whether that still grows."""
 
     least: int
     """Changed points below which nothing is done; 0 is never."""
+    look_seconds: float = 10.0
+    """How often to ask."""
     _seen: int = -1
     _given_up_at: int = 0
 
