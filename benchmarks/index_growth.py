@@ -3,7 +3,8 @@
 Points are random, the hardest case there is: 384 dimensions, 80 words of 50,000, 600 characters.
 They are stored as ingestion stores them, and at each total the same searches are timed three ways:
 one tenth of the points by their reader, laid out or as they came; all points, as one collection's;
-and with other searches or a writer beside. Times include the way to the child process and back.
+and with other searches or a writer beside. Times include the way to the child process and back; the
+child's processor time for one search is what a busy machine changes least.
 
     python benchmarks/index_growth.py [--points 1000 10000 100000]
 """
@@ -53,7 +54,8 @@ async def _measure(totals: list[int]) -> int:
     print(f"hybrid search, median of {ASKED} in ms (95th percentile); bar {BAR_MS} ms")
     print(
         f"{'points':>8} {'searched':>8} {'as they came':>15} {'laid out':>15}"
-        f" {f'{CLIENTS} at once':>15} {'beside a writer':>15} {'MiB anon':>9} {'file':>6}"
+        f" {'CPU':>11} {f'{CLIENTS} at once':>15} {'beside a writer':>15}"
+        f" {'MiB own':>8} {'file':>5}"
     )
     medians = []
     for tenants in (TENANTS, 1):
@@ -93,17 +95,30 @@ class World:
 
     async def row(self) -> float:
         """Time searches every way; return the median of those that are laid out."""
-        came = await self._searches(ASKED)
+        came, spent_before = await self._metered()
         await self._index.tune()
-        tuned = await self._searches(ASKED)
+        tuned, spent = await self._metered()
         together = await self._together()
         beside = await self._beside_a_writer()
         assert self._index.child_pid is not None
         anonymous, files = memory_mib(self._index.child_pid)
-        cells = "".join(f" {_cell(times):>15}" for times in (came, tuned, together, beside))
+        one, two, three, four = (f"{_cell(times):>15}" for times in (came, tuned, together, beside))
         searched = self._stored // self._tenants
-        print(f"{self._stored:>8} {searched:>8}{cells} {anonymous:>9.0f} {files:>6.0f}", flush=True)
+        cpu = f"{spent_before:.2f}/{spent:.2f}"
+        print(
+            f"{self._stored:>8} {searched:>8} {one} {two} {cpu:>11} {three} {four}"
+            f" {anonymous:>8.0f} {files:>5.0f}",
+            flush=True,
+        )
         return statistics.median(tuned)
+
+    async def _metered(self) -> tuple[list[float], float]:
+        """Time searches, and tell the child's processor time for each in ms."""
+        assert self._index.child_pid is not None
+        await self._searches(WARM)
+        before = cpu_ms(self._index.child_pid)
+        times = await self._searches(ASKED)
+        return times, (cpu_ms(self._index.child_pid) - before) / (WARM + ASKED)
 
     async def _searches(self, count: int) -> list[float]:
         queries = [self._query() for _ in range(WARM + count)]
@@ -176,6 +191,12 @@ class World:
 
 def _cell(times: list[float]) -> str:
     return f"{statistics.median(times):.2f} ({np.quantile(times, 0.95):.2f})"
+
+
+def cpu_ms(pid: int) -> float:
+    """Read what a process's threads have run so far."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(each.read_text(encoding="ascii").split()[0]) for each in threads) / 1e6
 
 
 def memory_mib(pid: int) -> tuple[float, float]:

