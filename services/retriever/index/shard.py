@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,17 +141,15 @@ class Shard:
         """Run both rankings, then score what only one of them found by the other's measure too."""
         where = filter_of(query.where)
         nearest = self._by_meaning(query, where, query.prefetch) if query.by_meaning else []
-        told = self._by_words(query, where, query.prefetch) if query.by_words else []
-        similarities, words = dict(nearest), dict(told)
+        similarities = dict(nearest)
+        words = self._by_words(query, where, similarities) if query.by_words else {}
         if unseen := words.keys() - similarities.keys():
             similarities.update(self._by_meaning(query, filter_of_points(unseen), len(unseen)))
-        if query.by_words and (unseen := similarities.keys() - words.keys()):
-            words.update(self._by_words(query, filter_of_points(unseen), len(unseen)))
         return Candidates(nearest, similarities, words)
 
     def _by_meaning(self, query: IndexQuery, where: qdrant.Filter, limit: int) -> list[Scored]:
         rescored = qdrant.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-        return self._nearest(
+        found = self._shard.query(
             qdrant.QueryRequest(
                 limit=limit,
                 query=qdrant.Query.Nearest(list(query.dense), using=DENSE),
@@ -160,25 +158,35 @@ class Shard:
                 with_payload=False,
             )
         )
+        return [(str(point.id), point.score) for point in found]
 
-    def _by_words(self, query: IndexQuery, where: qdrant.Filter, limit: int) -> list[Scored]:
+    def _by_words(
+        self, query: IndexQuery, where: qdrant.Filter, nearest: Collection[str]
+    ) -> dict[str, float]:
+        """Score the best by words, and those that were found already, by the words they share.
+
+        Both in one batch: the core then counts once how rare the words are.
+        """
         if not query.lexical.indices:
-            return []
+            return {}
         words = qdrant.SparseVector(list(query.lexical.indices), list(query.lexical.values))
         corpus = qdrant.IdfParams(corpus=filter_of(AnyOf(SCOPE, tuple(query.scopes))))
-        found = self._nearest(
+        among = [(where, query.prefetch)]
+        if nearest:
+            among.append((filter_of_points(nearest), len(nearest)))
+        requests = [
             qdrant.QueryRequest(
                 limit=limit,
                 query=qdrant.Query.Nearest(words, using=LEXICAL),
-                filter=where,
+                filter=chosen,
                 params=qdrant.SearchParams(idf=corpus),
                 with_payload=False,
             )
-        )
-        return [scored for scored in found if scored[1] > 0]
-
-    def _nearest(self, request: qdrant.QueryRequest) -> list[Scored]:
-        return [(str(point.id), point.score) for point in self._shard.query(request)]
+            for chosen, limit in among
+        ]
+        answers = self._shard.query_batch(qdrant.QueryBatchRequest(requests))
+        found = (point for answer in answers for point in answer)
+        return {str(point.id): point.score for point in found if point.score > 0}
 
 
 def _hit(found: Ranked, record: Any) -> Hit:
