@@ -22,6 +22,9 @@ FINGERPRINT_DIGITS = 12
 LAYOUT = 2
 """The form of the points in an index; an index of another form is made anew from the catalogue."""
 
+BLOCK_BYTES = 512
+"""What `st_blocks` counts."""
+
 ROOM = 1.5
 """Free room on the disk for a copy of an index, as a multiple of its size."""
 
@@ -136,5 +139,9 @@ def _stem(fingerprint: str) -> str:
 
 
 def _has_room_beside(directory: Path) -> bool:
-    size = sum(path.stat().st_blocks * 512 for path in directory.rglob("*") if path.is_file())
-    return shutil.disk_usage(directory).free > ROOM * size
+    size = 0
+    for path in directory.rglob("*"):
+        # The engine removes files of its own meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            size += path.stat().st_blocks * BLOCK_BYTES
+    return shutil.disk_usage(directory.parent).free > ROOM * size

@@ -210,6 +210,17 @@ async def test_a_restricted_passage_is_seen_by_its_groups_only(index: Index) -> 
     ]
 
 
+async def test_one_of_very_many_groups_opens_what_it_opens(index: Index) -> None:
+    await index.upsert(
+        [point("zebra of one", groups=["g7"]), point("zebra of another", groups=["h"])]
+    )
+    many = [f"g{n}" for n in range(100)]
+    assert await texts(index, "zebra", groups=many) == ["zebra of one"]
+    assert await texts(index, "zebra", groups=many, collections=["docs", "more"]) == [
+        "zebra of one"
+    ]
+
+
 async def test_a_group_named_like_everybody_opens_nothing(index: Index) -> None:
     await index.upsert([point("zebra for stars", groups=["*"])])
     assert await texts(index, "zebra") == []
