@@ -14,9 +14,8 @@ from services.contracts.knowledge import Comparison, Compound, Filter, Negation,
 from services.retriever.errors import FilterInvalid, FilterTooLarge
 from services.retriever.index.port import (
     FACTS,
-    GROUPS,
     NUMBERS,
-    SCOPE,
+    READERS,
     AllOf,
     AnyOf,
     Condition,
@@ -41,19 +40,24 @@ def scopes(tenant: str, collections: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(scope_of(tenant, name) for name in collections))
 
 
-def scopes_condition(tenant: str, collections: Iterable[str]) -> Condition:
-    """Match the chunks of some of a tenant's collections."""
-    return AnyOf(SCOPE, scopes(tenant, collections))
+def stored_readers(tenant: str, collection: str, allowed_groups: Sequence[str]) -> tuple[str, ...]:
+    """Lay out who may find a document: everybody whom its collection is open to, or some groups.
+
+    Scope and reader are one value, so that the engine walks one list and tests nothing more.
+    """
+    readers = [_GROUP + name for name in allowed_groups] or [_EVERYBODY]
+    return tuple(_reader(scope_of(tenant, collection), reader) for reader in readers)
 
 
-def stored_groups(allowed_groups: Sequence[str]) -> tuple[str, ...]:
-    """Lay out who may see a document."""
-    return tuple(_GROUP + name for name in allowed_groups) or (_EVERYBODY,)
-
-
-def groups_condition(groups: Iterable[str]) -> Condition:
-    """Match what a caller with these groups may see."""
-    return AnyOf(GROUPS, (_EVERYBODY, *(_GROUP + name for name in groups)))
+def readers_condition(tenant: str, collections: Iterable[str], groups: Iterable[str]) -> Condition:
+    """Match what a caller with these groups may see in some of a tenant's collections."""
+    readers = list(dict.fromkeys([_EVERYBODY, *(_GROUP + name for name in groups)]))
+    return AnyOf(
+        READERS,
+        tuple(
+            _reader(scope, reader) for scope in scopes(tenant, collections) for reader in readers
+        ),
+    )
 
 
 def stored_facts(metadata: Metadata) -> tuple[str, ...]:
@@ -196,6 +200,11 @@ def _finite(value: float) -> bool:
 
 def _range_key(key: str, kind: str) -> str:
     return f"{kind}_{_digest(key)}"
+
+
+def _reader(scope: str, reader: str) -> str:
+    """Join the two; the length keeps a scope's end from being taken for a reader's beginning."""
+    return f"{len(scope)} {scope} {reader}"
 
 
 def _digest(text: str) -> str:

@@ -272,7 +272,7 @@ def _point(write: Write, chunk: Chunk, dense: list[float], words: SparseVector) 
         scope=filters.scope_of(place.tenant, place.collection),
         document=place.id,
         revision=write.revision,
-        groups=filters.stored_groups(draft.allowed_groups),
+        readers=filters.stored_readers(place.tenant, place.collection, draft.allowed_groups),
         facts=filters.stored_facts(draft.metadata),
         numbers=filters.stored_numbers(draft.metadata),
         content={

@@ -1,4 +1,6 @@
-"""Making the index anew from the catalogue while the old one serves."""
+"""Making the index anew while the old one serves: from the catalogue when it is asked for, as a
+copy that is laid out for searching when much has changed.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,13 @@ from services.contracts.ingestion import IndexBuild
 from services.retriever.catalogue.generations import Generations
 from services.retriever.catalogue.opening import Catalogue
 from services.retriever.catalogue.records import Place
-from services.retriever.errors import IndexBuilding
+from services.retriever.errors import IndexBuilding, IndexUnavailable
 from services.retriever.index.places import IndexPlaces
 from services.retriever.index.port import REVISION, AnyOf, Index
 from services.retriever.index.switching import SwitchingIndex
 from services.retriever.indexing import Indexer
 from services.retriever.metrics import Metrics
+from services.retriever.tuning import TuningRule, copy_points
 
 DOCUMENTS_AT_ONCE = 8
 """Documents that are made anew at the same time, so that small ones share a pass of the model."""
@@ -45,6 +48,7 @@ class Rebuilder:
         indexer: Indexer,
         indexer_over: IndexerOver,
         metrics: Metrics,
+        rule: TuningRule,
     ) -> None:
         self._catalogue = catalogue
         self._generations = generations
@@ -53,6 +57,7 @@ class Rebuilder:
         self._indexer = indexer
         self._indexer_over = indexer_over
         self._metrics = metrics
+        self._rule = rule
         self._asked = asyncio.Event()
         self.state = IndexBuild(status="idle")
         """How far it is."""
@@ -70,32 +75,66 @@ class Rebuilder:
         return self.state
 
     async def keep_building(self) -> None:
-        """Make an index whenever one is asked for; first the one that a killed process began."""
+        """Make an index whenever one is asked for, first the one that a killed process began; lay
+        it out anew whenever that is due.
+        """
         if (await self._generations.read()).building is not None:
             self.start()
         while True:
-            await self._asked.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._rule.look_seconds):
+                    await self._asked.wait()
+            asked = self._asked.is_set()
             self._asked.clear()
             try:
-                await self.build()
+                if asked:
+                    await self.build()
+                elif await self._is_worn():
+                    await self.tune()
             except Exception as error:  # noqa: BLE001 - the old index goes on serving
                 self._metrics.upkeep_failures.inc()
-                _log.error("index.not_built", exc_info=error)
-                await self._give_up(error)
+                _log.error("index.not_built", asked_for=asked, exc_info=error)
+                await self._give_up()
+                if asked:
+                    self._report_failure(error)
 
     async def build(self) -> None:
-        """Make a new index and let it serve."""
-        former = (await self._generations.read()).serving
+        """Make a new index from the catalogue and let it serve."""
         generation = await self._generations.begin()
         index = await self._index.open_new(generation)
         await self._fill(index)
+        await self._let_serve(index)
+        finished = {"status": "idle", "finished_at": int(time.time())}
+        self.state = self.state.model_copy(update=finished)
+
+    async def tune(self) -> None:
+        """Make a copy of the index, lay it out for searching and let it serve.
+
+        Nothing is noted before the switch: a kill leaves a folder that the next start removes.
+        """
+        generation = (await self._generations.read()).serving + 1
+        if not await self._places.have_room_for_a_copy(generation - 1):
+            _log.warning("index.not_tuned", reason="the disk has no room for a second index")
+            self._rule.give_up()
+            return
+        await self._places.remove(generation)
+        with self._metrics.index_seconds.labels("copy").time():
+            index = await self._index.open_new(generation)
+            await copy_points(self._index, index)
+            await self._fill(index)
+        await self._let_serve(index)
+
+    async def _let_serve(self, index: Index) -> None:
+        """Lay the new index out, and switch once it has everything."""
+        former = (await self._generations.read()).serving
+        await self._index.tune_new()
         await index.flush()
+        await self._index.caught_up()
+        await self._generations.begin()
         await self._generations.switch()
         await self._index.switch()
         await self._places.remove(former)
         self._indexer.left_something.set()
-        finished = {"status": "idle", "finished_at": int(time.time())}
-        self.state = self.state.model_copy(update=finished)
 
     async def _fill(self, index: Index) -> None:
         """Store what the catalogue has until nothing is missing."""
@@ -104,10 +143,9 @@ class Rebuilder:
         made: dict[int, int] = {}
         while True:
             under_way = {write.revision for write in await self._catalogue.writes.unfinished()}
+            await self._index.caught_up()
             expected = await self._catalogue.repairs.live_chunks()
             found = await index.revisions()
-            if self._index.trouble is not None:
-                raise self._index.trouble
             missing = {
                 revision: place
                 for revision, (place, chunks) in expected.items()
@@ -147,18 +185,27 @@ class Rebuilder:
                 group.create_task(one(revision, place))
         return made
 
-    async def _give_up(self, error: Exception) -> None:
+    async def _is_worn(self) -> bool:
+        try:
+            return self._rule.is_due(await self._index.wear())
+        except IndexUnavailable:
+            return False
+
+    async def _give_up(self) -> None:
         await self._index.drop_new()
-        building = (await self._generations.read()).building
+        self._rule.give_up()
         await self._generations.give_up()
-        if building is not None:
-            with contextlib.suppress(ServiceError):
-                await self._places.remove(building)
+        with contextlib.suppress(ServiceError):
+            await self._places.remove((await self._generations.read()).serving + 1)
+
+    def _report_failure(self, error: Exception) -> None:
         reason = error.message if isinstance(error, ServiceError) else "the log has the cause"
         failed = {"status": "failed", "message": f"The old index serves on: {reason}"}
         self.state = self.state.model_copy(update={**failed, "finished_at": int(time.time())})
 
     def _report(self, done: int, of: int) -> None:
+        if self.state.status != "building":
+            return
         self.state = self.state.model_copy(update={"documents": done, "of": of})
 
 

@@ -34,6 +34,7 @@ from services.retriever.reranking import Reranker, open_reranker
 from services.retriever.rooms import Room, Rooms
 from services.retriever.searching import Searcher
 from services.retriever.settings import Settings
+from services.retriever.tuning import TuningRule
 from services.retriever.upkeep import Upkeep, run_upkeep
 from services.retriever.uploading import Uploader
 
@@ -160,8 +161,9 @@ async def _open_room(
     metrics: Metrics,
 ) -> Room:
     places = await _places(settings, database, embedder, metrics)
-    serving = (await Generations(database, embedder.fingerprint).read()).serving
-    index = await stack.enter_async_context(open_switching_index(places.open, serving))
+    now = await Generations(database, embedder.fingerprint).read()
+    await places.remove_leftovers({now.serving, now.building})
+    index = await stack.enter_async_context(open_switching_index(places.open, now.serving))
     catalogue = catalogue_over(database, embedder.fingerprint)
     indexer = _indexer(settings, catalogue, index, embedder, metrics)
     searcher = Searcher(
@@ -207,7 +209,14 @@ async def _run_rebuilder(
     places = await _places(settings, database, room.embedder, metrics)
     generations = Generations(database, room.embedder.fingerprint)
     rebuilder = Rebuilder(
-        room.catalogue, generations, places, room.index, room.indexer, indexer_over, metrics
+        room.catalogue,
+        generations,
+        places,
+        room.index,
+        room.indexer,
+        indexer_over,
+        metrics,
+        TuningRule(settings.index_tune_after, settings.index_look_seconds),
     )
     await stack.enter_async_context(run_rebuilder(rebuilder))
     return rebuilder

@@ -110,8 +110,7 @@ class Searcher:
 
     def _where(self, caller: Caller, search: CollectionSearch) -> Condition:
         conditions: list[Condition] = [
-            filters.scopes_condition(caller.tenant, search.collections),
-            filters.groups_condition(caller.groups),
+            filters.readers_condition(caller.tenant, search.collections, caller.groups)
         ]
         if search.filter is not None:
             conditions.append(filters.filter_condition(search.filter, self._max_conditions))

@@ -165,6 +165,12 @@ class Settings(ServiceSettings):
     cluster: Cluster = Cluster()
     index_flush_seconds: float = Field(default=5.0, gt=0)
     """How much of the embedded index a power cut may cost; the next start makes that anew."""
+    index_tune_after: int = Field(default=10_000, ge=0)
+    """Changed chunks from which on the embedded index is copied and laid out for quicker searches,
+    once they are a fifth of it (all of it, while writing goes on); 0 is never."""
+    index_look_seconds: float = Field(default=10.0, gt=0)
+    """How often the embedded index is asked how much has changed; one that has not since the last
+    time is at rest."""
     chunk_tokens: int = Field(default=200, ge=16, le=8192)
     """The longest chunk, in the embedding model's tokens; the model's own limit holds as well."""
     chunk_overlap_tokens: int = Field(default=32, ge=0)

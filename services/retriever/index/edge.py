@@ -12,12 +12,15 @@ import structlog
 
 from services.retriever.children import Child, ChildDied, ChildFailed, start_child
 from services.retriever.errors import IndexUnavailable
-from services.retriever.index.port import ChunkPoint, Condition, Hit, IndexQuery
+from services.retriever.index.port import ChunkPoint, Condition, Hit, IndexQuery, Wear
 from services.retriever.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
 CALL_SECONDS = 120.0
 """How long the child may take for one call before it is taken to hang."""
+
+TUNING_SECONDS = 3600.0
+"""How long the child may take while it tunes, and whatever waits behind that."""
 
 _CHILD = "services.retriever.index.edge_process"
 _FIRST_BACKOFF_SECONDS = 0.2
@@ -35,6 +38,7 @@ class EdgeIndex:
         self, directory: Path, dimensions: int, metrics: Metrics, *, patience_seconds: float = 30.0
     ) -> None:
         self._unflushed = False
+        self._call_seconds = CALL_SECONDS
         self._directory = directory
         self._dimensions = dimensions
         self._metrics = metrics
@@ -62,6 +66,11 @@ class EdgeIndex:
         self._unflushed = True
         await self.call("delete", where)
 
+    async def points(self, after: str | None, limit: int) -> tuple[list[ChunkPoint], str | None]:
+        """Read points back whole, page by page."""
+        page: tuple[list[ChunkPoint], str | None] = await self.call("points", after, limit)
+        return page
+
     async def search(self, query: IndexQuery) -> list[Hit]:
         """Find the best points, best first."""
         hits: list[Hit] = await self.call("search", query)
@@ -80,6 +89,19 @@ class EdgeIndex:
         """Bring everything written so far to disk."""
         self._unflushed = False
         await self.call("flush")
+
+    async def wear(self) -> Wear:
+        """Say how much has changed since the index was tuned."""
+        wear: Wear = await self.call("wear")
+        return wear
+
+    async def tune(self) -> None:
+        """Lay the points out for searching; nothing else is answered meanwhile."""
+        self._call_seconds = TUNING_SECONDS
+        try:
+            await self.call("tune")
+        finally:
+            self._call_seconds = CALL_SECONDS
 
     async def keep_flushing(self, every_seconds: float) -> None:
         """Flush now and then while there is something to flush.
@@ -102,7 +124,7 @@ class EdgeIndex:
         """
         child = await self._running_child()
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(self._call_seconds):
                 with self._metrics.index_seconds.labels(name).time():
                     return await child.call(name, *arguments)
         except TimeoutError as error:

@@ -19,6 +19,16 @@ FINGERPRINT_DIGITS = 12
 """How long the name of a model is at the beginning of its index's name."""
 
 
+LAYOUT = 2
+"""The form of the points in an index; an index of another form is made anew from the catalogue."""
+
+BLOCK_BYTES = 512
+"""What `st_blocks` counts."""
+
+ROOM = 1.5
+"""Free room on the disk for a copy of an index, as a multiple of its size."""
+
+
 @dataclass(frozen=True, slots=True)
 class IndexPlaces:
     """The makings of one embedding model's index, on disk or on a server."""
@@ -42,6 +52,20 @@ class IndexPlaces:
 
         await drop_collection(self._url, self._key, self._collection(generation))
 
+    async def have_room_for_a_copy(self, generation: int) -> bool:
+        """Tell whether the disk could hold a copy of a making."""
+        return await asyncio.to_thread(_has_room_beside, self._folder / self._name(generation))
+
+    async def remove_leftovers(self, used: Collection[int | None]) -> None:
+        """Remove the embedded makings that a killed process left, all but the ones in use."""
+        if self._is_embedded:
+            names = {self._name(generation) for generation in used if generation is not None}
+            await asyncio.to_thread(self._remove_makings_but, names)
+
+    @property
+    def _folder(self) -> Path:
+        return self.settings.data_dir / "index"
+
     @property
     def _is_embedded(self) -> bool:
         return self.settings.qdrant_url is None
@@ -57,19 +81,23 @@ class IndexPlaces:
         return key.get_secret_value() if key else None
 
     def _name(self, generation: int) -> str:
-        return self.fingerprint if not generation else f"{self.fingerprint}-g{generation}"
+        return f"{_stem(self.fingerprint)}-g{generation}"
 
     def _collection(self, generation: int) -> str:
         return f"inkstone-{self.installation}-{self._name(generation)}"
 
     def _remove_folders(self, name: str) -> None:
-        folder = self.settings.data_dir / "index"
-        shutil.rmtree(folder / name, ignore_errors=True)
-        (folder / name).with_suffix(".lock").unlink(missing_ok=True)
+        shutil.rmtree(self._folder / name, ignore_errors=True)
+        (self._folder / name).with_suffix(".lock").unlink(missing_ok=True)
+
+    def _remove_makings_but(self, names: Collection[str]) -> None:
+        for path in [*self._folder.glob(f"{_stem(self.fingerprint)}-g*")]:
+            if path.is_dir() and "." not in path.name and path.name not in names:
+                self._remove_folders(path.name)
 
     @contextlib.asynccontextmanager
     async def _open_edge(self, generation: int) -> AsyncIterator[Index]:
-        directory = self.settings.data_dir / "index" / self._name(generation)
+        directory = self._folder / self._name(generation)
         flush_seconds = self.settings.index_flush_seconds
         async with open_edge_index(
             directory, self.dimensions, self.metrics, flush_seconds
@@ -88,16 +116,32 @@ class IndexPlaces:
 
 
 def remove_unused(folder: Path, used: Collection[str]) -> None:
-    """Remove the embedded indexes of models that no collection was built with any more.
+    """Remove embedded indexes of an older layout, and those of models that no collection was built
+    with any more.
 
     Args:
         folder: where the indexes lie, each named after its model's fingerprint.
         used: the fingerprints that are still needed.
     """
     for path in [*folder.iterdir()] if folder.is_dir() else []:
-        if path.name[:FINGERPRINT_DIGITS] in used:
+        if path.name.startswith(_stem(path.name[:FINGERPRINT_DIGITS])) and (
+            path.name[:FINGERPRINT_DIGITS] in used
+        ):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _stem(fingerprint: str) -> str:
+    return f"{fingerprint}-v{LAYOUT}"
+
+
+def _has_room_beside(directory: Path) -> bool:
+    size = 0
+    for path in directory.rglob("*"):
+        # The engine removes files of its own meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            size += path.stat().st_blocks * BLOCK_BYTES
+    return shutil.disk_usage(directory.parent).free > ROOM * size

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from services.retriever.fusion import Weights
 
-SCOPE, DOCUMENT, REVISION, GROUPS, FACTS = "scope", "document", "revision", "groups", "facts"
+SCOPE, DOCUMENT, REVISION, READERS, FACTS = "scope", "document", "revision", "readers", "facts"
 """The payload fields that every engine indexes at creation."""
 
 NUMBERS = "numbers"
@@ -80,7 +80,8 @@ class ChunkPoint:
     scope: str
     document: str
     revision: int
-    groups: tuple[str, ...]
+    readers: tuple[str, ...]
+    """Who may find it, each with the scope: one condition then tells what a caller may see."""
     facts: tuple[str, ...]
     numbers: Mapping[str, Sequence[float]]
     content: Mapping[str, Any]
@@ -120,6 +121,15 @@ class Hit:
     """The chunk's unit vector, when the query asked for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wear:
+    """How far an index is from what `tune` makes of it."""
+
+    points: int
+    changed: int
+    """Points that were stored or removed since."""
+
+
 class Index(Protocol):
     """A store of chunk points that can be searched.
 
@@ -133,6 +143,14 @@ class Index(Protocol):
 
     async def delete(self, where: Condition) -> None:
         """Remove the points that match."""
+        ...
+
+    async def points(self, after: str | None, limit: int) -> tuple[list[ChunkPoint], str | None]:
+        """Read points back whole, page by page.
+
+        Returns:
+            A page, and what to ask the next one with; None after the last.
+        """
         ...
 
     async def search(self, query: IndexQuery) -> list[Hit]:
@@ -149,6 +167,14 @@ class Index(Protocol):
 
     async def flush(self) -> None:
         """Bring everything written so far to disk."""
+        ...
+
+    async def wear(self) -> Wear:
+        """Say how much has changed since the index was tuned."""
+        ...
+
+    async def tune(self) -> None:
+        """Lay the points out for searching; nothing else is answered meanwhile."""
         ...
 
     @property

@@ -17,7 +17,7 @@ from qdrant_client.http.exceptions import ApiException
 from services.retriever.errors import IndexUnavailable
 from services.retriever.fusion import Candidates, Ranked, Scored, rank
 from services.retriever.index.layout import collection_options, field_indexes
-from services.retriever.index.payloads import DENSE, LEXICAL, payload_of
+from services.retriever.index.payloads import DENSE, LEXICAL, payload_of, point_of
 from services.retriever.index.port import (
     CONTENT,
     REVISION,
@@ -31,6 +31,7 @@ from services.retriever.index.port import (
     InRange,
     NoneOf,
     OneOf,
+    Wear,
 )
 from services.retriever.metrics import Metrics
 from services.retriever.settings import Cluster
@@ -112,10 +113,26 @@ class ServerIndex:
     async def flush(self) -> None:
         """Do nothing: the server writes its log before it answers."""
 
+    async def points(self, after: str | None, limit: int) -> tuple[list[ChunkPoint], str | None]:
+        """Read points back whole, page by page."""
+        with self._translated("points"):
+            records, following = await self._client.scroll(
+                self._collection, offset=after, limit=limit, with_payload=True, with_vectors=True
+            )
+        points = [point_of(str(record.id), record.vector, record.payload) for record in records]
+        return points, None if following is None else str(following)
+
     async def search(self, query: IndexQuery) -> list[Hit]:
         """Find the best points, best first."""
         with self._translated("search"):
             return await self._search(query)
+
+    async def wear(self) -> Wear:
+        """Say that nothing has changed, without counting: a server tunes itself."""
+        return Wear(0, 0)
+
+    async def tune(self) -> None:
+        """Do nothing: a server tunes itself."""
 
     async def _search(self, query: IndexQuery) -> list[Hit]:
         where = self._filter(query.where)

@@ -1,28 +1,25 @@
 """An index that can be exchanged for another while it serves.
 
-While a new making is filled, every change goes to both, so that the new one misses nothing at the
-moment of the switch; searches see the old one until then.
+While a new making is filled and laid out, every change to the one that serves is repeated in it, so
+that it misses nothing at the moment of the switch; searches see the old one until then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
-import structlog
-
 from services.retriever.errors import IndexUnavailable
-from services.retriever.index.port import ChunkPoint, Condition, Hit, Index, IndexQuery
+from services.retriever.index.following import Change, Follower
+from services.retriever.index.port import ChunkPoint, Condition, Hit, Index, IndexQuery, Wear
 
 Opener = Callable[[int], AbstractAsyncContextManager[Index]]
 """Opens one making of the index."""
 
 DRAIN_SECONDS = 30.0
 """How long an index that serves no more stays open for the calls under way."""
-
-_log = structlog.get_logger(__name__)
 
 
 class _Held:
@@ -81,8 +78,7 @@ class SwitchingIndex:
         self._group = group
         self._serving: tuple[_Held, asyncio.Task[None]] | None = None
         self._coming: tuple[_Held, asyncio.Task[None]] | None = None
-        self.trouble: IndexUnavailable | None = None
-        """Why the new making misses a change, and is worth nothing."""
+        self._following: tuple[Follower, asyncio.Task[None]] | None = None
 
     @property
     def current(self) -> Index:
@@ -122,28 +118,82 @@ class SwitchingIndex:
         with self._held.used() as index:
             await index.flush()
 
+    async def points(self, after: str | None, limit: int) -> tuple[list[ChunkPoint], str | None]:
+        """Read points back whole, page by page."""
+        with self._held.used() as index:
+            return await index.points(after, limit)
+
+    async def wear(self) -> Wear:
+        """Say how much has changed since the index was tuned."""
+        with self._held.used() as index:
+            return await index.wear()
+
+    async def tune(self) -> None:
+        """Lay the points out for searching; nothing else is answered meanwhile."""
+        with self._held.used() as index:
+            await index.tune()
+
     async def open(self, generation: int) -> None:
         """Open the making that serves."""
         self._serving = await self._hold(generation)
 
     async def open_new(self, generation: int) -> Index:
-        """Open a making beside the one that serves; from here on changes go to both."""
-        self.trouble = None
+        """Open a making beside the one that serves; from here on it has every change too."""
         self._coming = await self._hold(generation)
-        return self._coming[0].index
+        follower = Follower(self._coming[0].index)
+        self._following = follower, self._group.create_task(follower.follow())
+        return follower.index
+
+    async def caught_up(self) -> None:
+        """Wait until the new making has every change.
+
+        Raises:
+            IndexUnavailable: it missed one, and is worth nothing.
+        """
+        assert self._following is not None
+        await self._following[0].caught_up()
+
+    async def tune_new(self) -> None:
+        """Lay the new making out for searching; changes wait for it meanwhile.
+
+        Raises:
+            IndexUnavailable: it misses a change, and is worth nothing.
+        """
+        assert self._following is not None
+        await self._following[0].tell(lambda index: index.tune())
+        await self.caught_up()
 
     async def switch(self) -> None:
-        """Let the new making serve, and close the former one."""
+        """Let the new making serve once it has every change, and close the former one."""
+        assert self._following is not None
+        follower, following = self._following
+        while follower.is_behind:
+            with contextlib.suppress(IndexUnavailable):
+                await follower.caught_up()
+        # From the last look to here nothing awaits, so no change comes between.
         former, self._serving, self._coming = self._serving, self._coming, None
+        self._following = None
+        following.cancel()
         await _release(former)
 
     async def drop_new(self) -> None:
         """Close the new making; only the one that serves goes on."""
+        if self._following is not None:
+            follower, following = self._following
+            self._following = None
+            follower.trouble = IndexUnavailable("The new index was given up.")
+            while follower.is_behind:
+                with contextlib.suppress(IndexUnavailable):
+                    await follower.caught_up()
+            following.cancel()
         dropped, self._coming = self._coming, None
         await _release(dropped)
 
     async def close(self) -> None:
         """Close whatever is open."""
+        if self._following is not None:
+            self._following[1].cancel()
+            self._following = None
         await self.drop_new()
         held, self._serving = self._serving, None
         await _release(held)
@@ -159,23 +209,16 @@ class SwitchingIndex:
         await held.opened
         return held, task
 
-    async def _change(self, change: Callable[[Index], Awaitable[None]]) -> None:
-        """Make a change in both; that it fails in the new one is no caller's trouble.
+    async def _change(self, change: Change) -> None:
+        """Make a change, and have it repeated in the new making; that one's failing is no caller's
+        trouble.
 
-        Which two they are is decided before the change begins: a switch in its midst must not keep
-        it from the new one.
+        Told before it is made here: a switch in its midst must not keep it from the new one.
         """
-        with contextlib.ExitStack() as stack:
-            current = stack.enter_context(self._held.used())
-            coming = stack.enter_context(self._coming[0].used()) if self._coming else None
+        if self._following is not None:
+            await self._following[0].tell(change)
+        with self._held.used() as current:
             await change(current)
-            if coming is None or self.trouble is not None:
-                return
-            try:
-                await change(coming)
-            except IndexUnavailable as error:
-                _log.warning("index.new_making_failed", reason=error.message)
-                self.trouble = error
 
 
 async def _release(held: tuple[_Held, asyncio.Task[None]] | None) -> None:

@@ -43,7 +43,7 @@ def point(
         scope=filters.scope_of(tenant, collection),
         document=document,
         revision=revision,
-        groups=filters.stored_groups(groups),
+        readers=filters.stored_readers(tenant, collection, groups),
         facts=filters.stored_facts(metadata or {}),
         numbers=filters.stored_numbers(metadata or {}),
         content={"text": text, **(content or {})},
@@ -65,8 +65,8 @@ def question(
     with_vectors: bool = False,
 ) -> IndexQuery:
     """Make a search as the searcher makes it."""
-    within = filters.scopes_condition(tenant, collections)
-    conditions = [within, filters.groups_condition(groups), *([where] if where else [])]
+    seen = filters.readers_condition(tenant, collections, groups)
+    conditions = [seen, *([where] if where else [])]
     return IndexQuery(
         where=AllOf(tuple(conditions)),
         scopes=filters.scopes(tenant, collections),

@@ -1,5 +1,5 @@
 """The retriever with a hashing embedder as a process of its own, to be killed:
-`python -m tests.service.retriever.process FOLDER PORT [change]`."""
+`python -m tests.service.retriever.process FOLDER PORT [change | tune]`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ READY_SECONDS = 60
 
 @contextlib.asynccontextmanager
 async def retriever_process(
-    folder: Path, port: int, session: aiohttp.ClientSession, *change: str
+    folder: Path, port: int, session: aiohttp.ClientSession, *way: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client]]:
     """Run the process until it is killed, at the latest at the end of the context."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.service.retriever.process", str(folder), str(port), *change
+        sys.executable, "-m", "tests.service.retriever.process", str(folder), str(port), *way
     )
     try:
         client = Client(session, f"http://127.0.0.1:{port}")
@@ -57,7 +57,10 @@ def main() -> None:
     # Small batches and short leases, so that a kill comes between many steps.
     jobs = Jobs(batch_chunks=16, lease_seconds=1.0)
     settings = settings_for(Path(sys.argv[1]), listening=listening, jobs=jobs)
-    if sys.argv[3:] == ["change"]:
+    if sys.argv[3:] == ["tune"]:
+        often = {"index_tune_after": 1, "index_look_seconds": 0.05}
+        app = create_app(settings.model_copy(update=often), embedder=HashingEmbedder())
+    elif sys.argv[3:] == ["change"]:
         slow = another_model(delay_seconds=0.05)
         app = create_app(settings, embedder=slow, previous_embedder=HashingEmbedder())
     else:

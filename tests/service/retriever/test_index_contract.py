@@ -22,7 +22,13 @@ from services.contracts.knowledge import Filter
 from services.retriever.filters import filter_condition
 from services.retriever.fusion import Weights
 from services.retriever.index.edge import open_edge_index
-from services.retriever.index.port import REVISION, AnyOf, Condition, Index
+from services.retriever.index.port import (
+    REVISION,
+    AnyOf,
+    ChunkPoint,
+    Condition,
+    Index,
+)
 from services.retriever.index.server import ServerIndex
 from services.retriever.metrics import open_metrics
 from services.retriever.settings import Cluster
@@ -203,6 +209,17 @@ async def test_a_restricted_passage_is_seen_by_its_groups_only(index: Index) -> 
     ]
 
 
+async def test_one_of_very_many_groups_opens_what_it_opens(index: Index) -> None:
+    await index.upsert(
+        [point("zebra of one", groups=["g7"]), point("zebra of another", groups=["h"])]
+    )
+    many = [f"g{n}" for n in range(100)]
+    assert await texts(index, "zebra", groups=many) == ["zebra of one"]
+    assert await texts(index, "zebra", groups=many, collections=["docs", "more"]) == [
+        "zebra of one"
+    ]
+
+
 async def test_a_group_named_like_everybody_opens_nothing(index: Index) -> None:
     await index.upsert([point("zebra for stars", groups=["*"])])
     assert await texts(index, "zebra") == []
@@ -323,6 +340,42 @@ async def test_a_question_without_words_is_answered_by_meaning(index: Index) -> 
     await index.upsert([point("something")])
     assert await texts(index, "?!") == ["something"]
     assert await texts(index, "?!", mode="lexical") == []
+
+
+async def test_points_come_back_whole_page_by_page(index: Index) -> None:
+    metadata: dict[str, Any] = {"year": 2021, "lang": "ko", "day": "2024-03-01", "tags": ["a", "b"]}
+    stored = [
+        point(
+            f"zebra {n} 반품", degrees=n * 20, revision=n, groups=["staff"] * n, metadata=metadata
+        )
+        for n in range(5)
+    ]
+    await index.upsert(stored)
+    found: list[ChunkPoint] = []
+    after: str | None = None
+    while True:
+        page, after = await index.points(after, 2)
+        assert len(page) <= 2
+        found += page
+        if after is None:
+            break
+    assert [it.id for it in found] == sorted(it.id for it in stored)
+    for ours, theirs in zip(sorted(stored, key=lambda it: it.id), found, strict=True):
+        assert theirs.dense == pytest.approx(ours.dense, abs=1e-6)
+        assert dict(zip(theirs.lexical.indices, theirs.lexical.values, strict=True)) == (
+            pytest.approx(dict(zip(ours.lexical.indices, ours.lexical.values, strict=True)))
+        )
+        plain = replace(theirs, dense=ours.dense, lexical=ours.lexical)
+        assert plain == replace(ours, content=plain.content)
+        assert dict(plain.content) == dict(ours.content)
+
+
+async def test_a_tuned_index_answers_and_is_not_worn(index: Index) -> None:
+    await index.upsert([point("zebra one"), point("zebra two", degrees=50)])
+    before = await index.search(question("zebra"))
+    await index.tune()
+    assert await index.search(question("zebra")) == before
+    assert (await index.wear()).changed == 0
 
 
 async def test_both_engines_give_the_same_scores(tmp_path: Path) -> None:

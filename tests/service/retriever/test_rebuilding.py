@@ -46,7 +46,7 @@ async def test_every_passage_comes_back_when_the_index_was_deleted(tmp_path: Pat
         after = (await client.in_groups("staff").search("apple", top_k=50)).body["data"]
         assert after == before
         assert len((await client.search("apple", top_k=50)).passages) == 10
-        assert makings(tmp_path) == [f"{retriever.embedder.fingerprint}-g1"]
+        assert makings(tmp_path) == [f"{retriever.embedder.fingerprint}-v2-g1"]
     async with retriever_on(tmp_path) as again:
         assert (await again.client.in_groups("staff").search("apple", top_k=50)).body[
             "data"
@@ -107,7 +107,7 @@ async def test_a_rebuild_that_fails_leaves_the_old_index_serving(tmp_path: Path)
                 await asyncio.sleep(0.02)
         assert state["status"] == "failed"
         assert (await client.search("apple")).passages == ["apple"]
-        assert makings(tmp_path) == [embedder.fingerprint]
+        assert makings(tmp_path) == [f"{embedder.fingerprint}-v2-g0"]
         embedder.failure = None
         await client.call("POST", "/index/rebuild")
         await rebuilt(client)

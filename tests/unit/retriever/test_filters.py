@@ -13,11 +13,11 @@ from services.contracts.knowledge import Filter
 from services.retriever.errors import FilterInvalid, FilterTooLarge
 from services.retriever.filters import (
     filter_condition,
-    groups_condition,
+    readers_condition,
     scope_of,
     stored_facts,
-    stored_groups,
     stored_numbers,
+    stored_readers,
 )
 from services.retriever.index.port import AnyOf, Condition
 
@@ -86,10 +86,16 @@ def test_a_date_without_a_zone_is_meant_in_utc() -> None:
 def test_a_document_is_open_when_it_names_no_group_or_one_of_the_callers(
     allowed: list[str], groups: list[str]
 ) -> None:
-    asked = groups_condition(groups)
+    asked = readers_condition("acme", ["docs"], groups)
     assert isinstance(asked, AnyOf)
-    visible = bool(set(asked.values) & set(stored_groups(allowed)))
+    visible = bool(set(asked.values) & set(stored_readers("acme", "docs", allowed)))
     assert visible == (not allowed or bool(set(allowed) & set(groups)))
+
+
+def test_scope_and_reader_have_one_reading_together() -> None:
+    (one,) = stored_readers("x", "c", ["y/d group:z"])
+    (other,) = stored_readers("x/c group:y", "d", ["z"])
+    assert one != other
 
 
 def test_a_scope_has_one_reading() -> None:
