@@ -1,7 +1,13 @@
 """Fixtures that every floor of tests shares."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
+
+from tests import postgres
 
 # A busy machine is no finding, and a run of the tests is repeatable.
 settings.register_profile("inkstone", deadline=None, derandomize=True)
@@ -11,3 +17,10 @@ settings.load_profile("inkstone")
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A Postgres database that tests may empty, where `tests.postgres.AVAILABLE`."""
+    with postgres.postgres_server() as url:
+        yield url

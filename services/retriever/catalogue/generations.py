@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from services.retriever.catalogue.tables import Database, generations
+from services.retriever.catalogue.database import Database
+from services.retriever.catalogue.tables import generations
 
 
 @dataclass(frozen=True, slots=True)

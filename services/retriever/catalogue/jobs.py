@@ -10,6 +10,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.ingestion import Ingestion, IngestionItem
+from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.job_records import (
     NewItem,
     NewJob,
@@ -20,7 +21,6 @@ from services.retriever.catalogue.job_records import (
 )
 from services.retriever.catalogue.job_tables import job_items, jobs
 from services.retriever.catalogue.statements import now
-from services.retriever.catalogue.tables import Database
 from services.retriever.errors import IngestionFinished, IngestionNotFound, TooManyIngestions
 
 OPEN = ("queued", "running", "paused")

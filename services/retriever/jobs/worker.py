@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
-import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,6 +14,7 @@ from services.chassis.errors import Unavailable
 from services.retriever.catalogue.job_records import Claim
 from services.retriever.catalogue.jobs import Jobs
 from services.retriever.catalogue.leases import LeaseLostError, Leases
+from services.retriever.catalogue.members import new_name
 from services.retriever.catalogue.origins import Origins
 from services.retriever.jobs.preparing import Preparer
 from services.retriever.jobs.running import Turn
@@ -59,7 +57,7 @@ class Workers:
 
     async def keep_working(self) -> None:
         """Take one job after the other, a turn at a time."""
-        worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        worker = new_name()
         while True:
             claim = None
             try:

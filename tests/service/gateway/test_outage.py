@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from tests import postgres
 from tests.fakes.agent import eventually
-from tests.service.gateway.gateway import POSTGRES_URL, empty_postgres, gateway_under_test
+from tests.service.gateway.gateway import gateway_under_test
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.skipif(POSTGRES_URL is None, reason="INKSTONE_TEST_POSTGRES_URL names no server"),
+    pytest.mark.skipif(not postgres.AVAILABLE, reason="there is no Postgres here"),
 ]
 
 
@@ -54,9 +55,9 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @contextlib.asynccontextmanager
-async def cable() -> AsyncIterator[tuple[Cable, str]]:
+async def cable(postgres_url: str) -> AsyncIterator[tuple[Cable, str]]:
     """Lay a cable to the Postgres server; yields it and the database's URL at its near end."""
-    async with empty_postgres() as url:
+    async with postgres.emptied(postgres_url) as url:
         parsed = make_url(url)
         laid = Cable(parsed.host or "localhost", parsed.port or 5432)
         server = await asyncio.start_server(laid.accept, "127.0.0.1", 0)
@@ -67,10 +68,10 @@ async def cable() -> AsyncIterator[tuple[Cable, str]]:
 
 
 async def test_readers_are_answered_without_the_registry_and_writers_after_it_is_back(
-    tmp_path: Path,
+    tmp_path: Path, postgres_url: str
 ) -> None:
     async with (
-        cable() as (laid, url),
+        cable(postgres_url) as (laid, url),
         gateway_under_test(tmp_path, database_url=url) as gateway,
     ):
         replica = gateway.replica()
