@@ -8,10 +8,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -98,3 +99,17 @@ async def emptied(url: str) -> AsyncIterator[str]:
         await connection.execute(text("CREATE SCHEMA public"))
     await engine.dispose()
     yield url
+
+
+def leave_to_the_campaigns(
+    items: Sequence[pytest.Item], folder: Path, every_time: tuple[str, ...]
+) -> None:
+    """Mark the tests of a folder that need not run on Postgres every time as long ones.
+
+    Args:
+        every_time: how the names of the modules begin whose tests do.
+    """
+    for item in items:
+        on_postgres = item.path.parent == folder and "[postgres" in item.name
+        if on_postgres and not item.path.stem.startswith(every_time):
+            item.add_marker(pytest.mark.long)

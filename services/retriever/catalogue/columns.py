@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, Integer, String
+from sqlalchemy import BigInteger, ColumnElement, Dialect, Integer, String, cast, func
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
@@ -33,6 +33,11 @@ class Words(TypeDecorator[str]):
         if value is None or dialect.name != "postgresql":
             return value
         return value.replace("\0", REPLACEMENT)
+
+
+def total(column: ColumnElement[int]) -> ColumnElement[int]:
+    """Add numbers up to a number; Postgres makes a decimal of them by itself."""
+    return cast(func.coalesce(func.sum(column), 0), Number)
 
 
 class json_texts(GenericFunction[str]):  # noqa: N801 - the name that it has in a statement

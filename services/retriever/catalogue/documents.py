@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, literal, or_, select, u
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.knowledge import Collection, Document, DocumentText
-from services.retriever.catalogue.columns import json_texts
+from services.retriever.catalogue.columns import json_texts, total
 from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.job_tables import jobs
 from services.retriever.catalogue.jobs import cancel_jobs
@@ -183,7 +183,7 @@ def _open_to(caller: Caller) -> list[Any]:
 
 def _described() -> Any:
     counted = func.count(documents.c.id).label("documents")
-    chunks = func.coalesce(func.sum(documents.c.chunks), 0).label("chunks")
+    chunks = total(documents.c.chunks).label("chunks")
     inside = (documents.c.tenant == collections.c.tenant) & (
         documents.c.collection == collections.c.name
     )

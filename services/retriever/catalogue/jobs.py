@@ -10,6 +10,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.ingestion import Ingestion, IngestionItem
+from services.retriever.catalogue.columns import total
 from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.job_records import (
     NewItem,
@@ -281,8 +282,8 @@ async def _tallies(connection: AsyncConnection, numbers: Iterable[int]) -> dict[
             job_items.c.job,
             job_items.c.state,
             func.count().label("items"),
-            func.sum(job_items.c.chunks).label("chunks"),
-            func.sum(job_items.c.bytes).label("bytes"),
+            total(job_items.c.chunks).label("chunks"),
+            total(job_items.c.bytes).label("bytes"),
         )
         .where(job_items.c.job.in_(tallies))
         .group_by(job_items.c.job, job_items.c.state)

@@ -1,4 +1,7 @@
-"""The catalogue's tables, alike on SQLite and Postgres."""
+"""The catalogue's tables, alike on SQLite and Postgres.
+
+Both take the same `ON CONFLICT`; Postgres's `insert` is what SQLAlchemy writes correctly for both.
+"""
 
 from __future__ import annotations
 

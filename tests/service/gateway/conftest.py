@@ -10,7 +10,6 @@ import pytest
 from tests import postgres
 from tests.service.gateway.gateway import GatewayUnderTest, gateway_under_test
 
-
 POSTGRES_EVERY_TIME = (
     "test_audit",
     "test_bootstrap",
@@ -26,10 +25,7 @@ POSTGRES_EVERY_TIME = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the quick run quick: a second database doubles every test of the gateway."""
-    for item in items:
-        on_postgres = isinstance(item, pytest.Function) and "[postgres]" in item.name
-        if on_postgres and not item.path.stem.startswith(POSTGRES_EVERY_TIME):
-            item.add_marker(pytest.mark.long)
+    postgres.leave_to_the_campaigns(items, Path(__file__).parent, POSTGRES_EVERY_TIME)
 
 
 @pytest.fixture(params=["sqlite", "postgres"] if postgres.AVAILABLE else ["sqlite"])
