@@ -21,6 +21,6 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A Postgres database that tests may empty, where `tests.postgres.AVAILABLE`."""
+    """A Postgres server on which tests make databases, where `tests.postgres.AVAILABLE`."""
     with postgres.postgres_server() as url:
         yield url

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 GIVEN_URL = os.environ.get("INKSTONE_TEST_POSTGRES_URL")
-"""An empty database that the tests may fill and drop."""
+"""A database of a server on which the tests may make and drop others."""
 
 NOBODY = 65534
 """Whom the server runs as when the tests run as root, which it refuses."""
@@ -90,15 +91,20 @@ def _free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def emptied(url: str) -> AsyncIterator[str]:
-    """Hand out a database with nothing in it."""
-    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
-    async with engine.begin() as connection:
-        for schema in ("public", "retriever"):
-            await connection.execute(text(f"DROP SCHEMA IF EXISTS {schema} CASCADE"))
-        await connection.execute(text("CREATE SCHEMA public"))
-    await engine.dispose()
-    yield url
+async def fresh_database(url: str) -> AsyncIterator[str]:
+    """Hand out a new database of a server, which goes with what is connected to it."""
+    name = f"inkstone_{secrets.token_hex(8)}"
+    server = create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"), isolation_level="AUTOCOMMIT"
+    )
+    try:
+        async with server.connect() as connection:
+            await connection.execute(text(f"CREATE DATABASE {name}"))
+        yield make_url(url).set(database=name).render_as_string(hide_password=False)
+        async with server.connect() as connection:
+            await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        await server.dispose()
 
 
 def leave_to_the_campaigns(

@@ -84,8 +84,9 @@ class Cluster(SettingsGroup):
 class Jobs(SettingsGroup):
     """Ingestion jobs."""
 
-    concurrent: int = Field(default=2, ge=1, le=64)
-    """Jobs that are worked on at the same time."""
+    concurrent: int = Field(default=2, ge=0, le=64)
+    """Jobs that are worked on at the same time; with 0 they are left to other retrievers that share
+    the catalogue."""
     batch_chunks: int = Field(default=128, ge=1, le=4096)
     """Chunks after which the documents of a batch are stored together."""
     batch_files: int = Field(default=64, ge=1, le=512)

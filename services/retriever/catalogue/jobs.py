@@ -99,6 +99,15 @@ class Jobs:
             rows = (await connection.execute(ordered)).all()
         return [outcome_of(row) for row in rows[:limit]], len(rows) > limit
 
+    async def open_from(self, tenant: str, collection: str, source: str) -> list[tuple[str, str]]:
+        """List the open jobs of a source: the id of each, and that of its first document."""
+        first = (job_items.c.job == jobs.c.number) & (job_items.c.number == 0)
+        query = select(jobs.c.id, job_items.c.document_id).join(job_items, first)
+        mine = (jobs.c.tenant == tenant) & (jobs.c.collection == collection)
+        chosen = query.where(mine, jobs.c.source == source, jobs.c.status.in_(OPEN))
+        async with self._database.read() as connection:
+            return [(row.id, row.document_id) for row in await connection.execute(chosen)]
+
     async def pause(self, tenant: str, id_: str) -> Ingestion:
         """Let a job rest after the batch that it is in.
 

@@ -34,7 +34,7 @@ async def database_url(request: pytest.FixtureRequest) -> AsyncIterator[str | No
     if request.param == "sqlite":
         yield None
         return
-    async with postgres.emptied(request.getfixturevalue("postgres_url")) as url:
+    async with postgres.fresh_database(request.getfixturevalue("postgres_url")) as url:
         yield url
 
 

@@ -57,7 +57,7 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @contextlib.asynccontextmanager
 async def cable(postgres_url: str) -> AsyncIterator[tuple[Cable, str]]:
     """Lay a cable to the Postgres server; yields it and the database's URL at its near end."""
-    async with postgres.emptied(postgres_url) as url:
+    async with postgres.fresh_database(postgres_url) as url:
         parsed = make_url(url)
         laid = Cable(parsed.host or "localhost", parsed.port or 5432)
         server = await asyncio.start_server(laid.accept, "127.0.0.1", 0)

@@ -38,7 +38,7 @@ def qdrant_url() -> Iterator[str]:
 @pytest.fixture
 async def shared(postgres_url: str, qdrant_url: str, tmp_path: Path) -> AsyncIterator[Stores]:
     """What several retrievers may share."""
-    async with postgres.emptied(postgres_url) as url:
+    async with postgres.fresh_database(postgres_url) as url:
         yield Stores(url, qdrant_url, tmp_path / "spool")
 
 
@@ -55,7 +55,7 @@ async def shared_retriever(
             yield under_test
         return
     server = request.getfixturevalue("postgres_url")
-    async with postgres.emptied(server) as url:
+    async with postgres.fresh_database(server) as url:
         stores = Stores(url, request.getfixturevalue("qdrant_url"), folder / "spool")
         async with retriever_on(folder, **stores.settings) as under_test:
             yield under_test

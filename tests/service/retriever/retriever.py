@@ -133,6 +133,11 @@ class Stores:
     spool_dir: Path
 
     @property
+    def arguments(self) -> tuple[str, ...]:
+        """What tells a process of its own."""
+        return ("share", self.catalogue_url, self.qdrant_url, str(self.spool_dir))
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The settings that name them."""
         return {
