@@ -62,7 +62,7 @@ async def _until_stopped(
     """Work; a stop signal ends it after the lease of every job was given back."""
     with _stopped_by_signals() as stopped:
         async with asyncio.TaskGroup() as group:
-            work = group.create_task(_work(settings, arguments, embedder))
+            work = group.create_task(ingest(settings, arguments, embedder))
             waits = group.create_task(stopped.wait())
             await asyncio.wait([work, waits], return_when=asyncio.FIRST_COMPLETED)
             waits.cancel()
@@ -70,9 +70,10 @@ async def _until_stopped(
     return STOPPED if work.cancelled() else work.result()
 
 
-async def _work(
-    settings: Settings, arguments: argparse.Namespace, embedder: Embedder | None
+async def ingest(
+    settings: Settings, arguments: argparse.Namespace, embedder: Embedder | None = None
 ) -> int:
+    """Ingest the shard, and give the exit status."""
     source = Source(arguments.source)
     name = arguments.name or arguments.source
     target = Target(arguments.tenant, arguments.collection, tuple(arguments.group), name)

@@ -1,0 +1,26 @@
+"""A shard of a bulk ingestion with a hashing embedder as a process of its own, to be stopped:
+`python -m tests.service.retriever.bulk_process FOLDER CATALOGUE QDRANT SPOOL ARGUMENTS...`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from services.retriever.bulk.__main__ import parse, run
+from services.retriever.settings import Jobs
+from tests.fakes.hashing_embedder import HashingEmbedder
+from tests.service.retriever.retriever import Stores, settings_for
+
+
+def main() -> None:
+    """Ingest until a signal or the end."""
+    folder, catalogue, qdrant, spool, *arguments = sys.argv[1:]
+    stores = Stores(catalogue, qdrant, Path(spool))
+    jobs = Jobs(batch_chunks=16, lease_seconds=2.0)
+    settings = settings_for(Path(folder), jobs=jobs, **stores.settings)
+    embedder = HashingEmbedder(delay_seconds=0.3)
+    sys.exit(run(settings, parse(arguments), embedder=embedder))
+
+
+if __name__ == "__main__":
+    main()
