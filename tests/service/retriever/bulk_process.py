@@ -1,5 +1,7 @@
 """A shard of a bulk ingestion with a hashing embedder as a process of its own, to be stopped:
-`python -m tests.service.retriever.bulk_process FOLDER CATALOGUE QDRANT SPOOL ARGUMENTS...`."""
+`python -m tests.service.retriever.bulk_process FOLDER CATALOGUE QDRANT SPOOL TEXTS ARGUMENTS...`.
+
+It hangs when it has embedded so many texts; 0 means that it does not."""
 
 from __future__ import annotations
 
@@ -14,11 +16,13 @@ from tests.service.retriever.retriever import Stores, settings_for
 
 def main() -> None:
     """Ingest until a signal or the end."""
-    folder, catalogue, qdrant, spool, *arguments = sys.argv[1:]
+    folder, catalogue, qdrant, spool, texts, *arguments = sys.argv[1:]
     stores = Stores(catalogue, qdrant, Path(spool))
-    jobs = Jobs(batch_chunks=16, lease_seconds=2.0)
+    jobs = Jobs(batch_chunks=4, lease_seconds=2.0)
     settings = settings_for(Path(folder), jobs=jobs, **stores.settings)
-    embedder = HashingEmbedder(delay_seconds=0.3)
+    embedder = HashingEmbedder(free_texts=int(texts))
+    if embedder.free_texts:
+        embedder.passages_may_go.clear()
     sys.exit(run(settings, parse(arguments), embedder=embedder))
 
 
