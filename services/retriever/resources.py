@@ -253,6 +253,7 @@ def _workers(
         jobs=Jobs(database),
         leases=leases,
         origins=Origins(database, leases),
+        members=members,
         rooms=rooms,
         parser=parser,
         spool=spool,

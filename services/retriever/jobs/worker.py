@@ -14,7 +14,7 @@ from services.chassis.errors import Unavailable
 from services.retriever.catalogue.job_records import Claim
 from services.retriever.catalogue.jobs import Jobs
 from services.retriever.catalogue.leases import LeaseLostError, Leases
-from services.retriever.catalogue.members import new_name
+from services.retriever.catalogue.members import Members, new_name
 from services.retriever.catalogue.origins import Origins
 from services.retriever.jobs.preparing import Preparer
 from services.retriever.jobs.running import Turn
@@ -47,6 +47,7 @@ class Workers:
     jobs: Jobs
     leases: Leases
     origins: Origins
+    members: Members
     rooms: Rooms
     parser: Parser
     spool: Spool
@@ -101,7 +102,9 @@ class Workers:
             await asyncio.sleep(TIDY_SECONDS)
 
     async def tidy(self) -> None:
-        """Clear away once."""
+        """Clear away once; of several processes that share the catalogue one does."""
+        if not await self.members.leads():
+            return
         await self.jobs.forget(time.time() - self.settings.keep_finished_seconds)
         await self.leases.drop_stale_origins()
         recorded = self.spool.recorded()

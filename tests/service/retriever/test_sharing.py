@@ -27,6 +27,7 @@ from services.retriever.indexing import draft_of
 from services.retriever.resources import open_resources
 from services.retriever.settings import Jobs
 from tests import postgres
+from tests.cable import cable
 from tests.fakes.hashing_embedder import HashingEmbedder, another_model
 from tests.service.retriever.ingesting import ended, ingest, stored
 from tests.service.retriever.process import retriever_process
@@ -210,6 +211,26 @@ async def test_the_oldest_living_member_leads(shared: Stores) -> None:
                 await asyncio.sleep(0.02)
         await first.stay()
         assert await first.leads()
+
+
+async def test_a_catalogue_that_is_away_is_a_503_and_comes_back(
+    postgres_url: str, qdrant_url: str, tmp_path: Path
+) -> None:
+    async with cable(postgres_url) as (laid, url):
+        stores = Stores(url, qdrant_url, tmp_path / "spool")
+        async with retriever_on(tmp_path, **stores.settings) as retriever:
+            client = retriever.client
+            await client.put("d", "apple")
+            laid.pull()
+            for refused in (await client.search("apple"), await client.put("e", "pear")):
+                assert (refused.status, refused.code) == (503, "catalogue_unavailable")
+            laid.plugged_in = True
+            async with asyncio.timeout(60):
+                while (await client.put("e", "pear")).status != 200:
+                    await asyncio.sleep(0.05)
+            started = await ingest(client, [("a.txt", b"plum")])
+            assert (await ended(client, started.body["id"]))["status"] == "succeeded"
+            assert (await client.search("apple")).passages[:1] == ["apple"]
 
 
 async def test_a_character_that_postgres_does_not_keep_moves_no_span(
