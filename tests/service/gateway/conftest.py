@@ -11,14 +11,11 @@ from tests import postgres
 from tests.service.gateway.gateway import GatewayUnderTest, gateway_under_test
 
 POSTGRES_EVERY_TIME = (
-    "test_audit",
-    "test_bootstrap",
     "test_file_claims",
     "test_idempotency",
     "test_keys",
     "test_outage",
     "test_registry",
-    "test_replicas",
 )
 """Tests whose statements cover the registry; the others run on Postgres in the long campaigns."""
 

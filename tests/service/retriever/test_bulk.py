@@ -149,6 +149,8 @@ async def test_a_killed_shard_is_done_by_its_successor_and_a_stopped_one_says_so
             assert await last.wait() == 0
         assert set(await stored(retriever.client)) == ids
         assert len(await finished(retriever)) == len(ids)
+        jobs = (await retriever.client.call("GET", "/ingestions")).body["data"]
+        assert [job["status"] for job in jobs] == ["succeeded", "cancelled", "cancelled"]
 
 
 async def newest_job(client: Client) -> tuple[str, int]:
