@@ -60,8 +60,8 @@ class Members:
             OtherModelsError: it was taken for dead, and a member runs other models by now.
         """
         async with self._database.write() as connection:
-            this = members.c.name == self.name
-            stayed = update(members).where(this).values(alive_until=self._until())
+            this = (members.c.name == self.name, members.c.alive_until >= time.time())
+            stayed = update(members).where(*this).values(alive_until=self._until())
             if not (await connection.execute(stayed)).rowcount:
                 await self._join(connection)
 
@@ -80,7 +80,9 @@ class Members:
             return await connection.scalar(ordered) == self.name
 
     async def _join(self, connection: AsyncConnection) -> None:
-        gone = members.c.alive_until < time.time() - self.lease_seconds
+        gone = (members.c.alive_until < time.time() - self.lease_seconds) | (
+            members.c.name == self.name
+        )
         await connection.execute(delete(members) if self.alone else delete(members).where(gone))
         for row in await connection.execute(alive()):
             if row.models != self._models:

@@ -209,8 +209,28 @@ async def test_the_oldest_living_member_leads(shared: Stores) -> None:
         async with asyncio.timeout(20):
             while not await second.leads():
                 await asyncio.sleep(0.02)
+        # Whoever was taken for dead begins anew, as the youngest.
         await first.stay()
-        assert await first.leads()
+        assert (await first.leads(), await second.leads()) == (False, True)
+
+
+async def test_a_member_that_was_taken_for_dead_comes_back_only_with_the_same_models(
+    shared: Stores,
+) -> None:
+    async with open_database(shared.catalogue_url) as database:
+        paused, _ = await joined(database, lease_seconds=0.3)
+        changed = Members(database, 30.0)
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(OtherModelsError):
+                    await changed.join(["another"])
+                    break
+                await asyncio.sleep(0.02)
+        with pytest.raises(OtherModelsError):
+            await paused.stay()
+        await changed.leave()
+        await paused.stay()
+        assert await paused.leads()
 
 
 async def test_a_catalogue_that_is_away_is_a_503_and_comes_back(
