@@ -48,6 +48,7 @@ class RandomEmbedder:
     fingerprint: str = "0123456789ab"
     name: str = "random"
     dimensions: int = 384
+    max_tokens: int = 512
     _chance: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
     def count_tokens(self, text: str) -> int:
@@ -71,7 +72,7 @@ def main() -> int:
 
 
 async def _measure(chunks: int, every: int) -> int:
-    parent = []
+    parent: list[int] = []
     print("MiB, own memory (and of files, which the system takes back)")
     print(f"{'chunks':>8} {'chunks/s':>9} {'parent':>14} {'index':>14} {'parser':>14}")
     with tempfile.TemporaryDirectory() as folder:

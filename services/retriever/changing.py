@@ -2,7 +2,8 @@
 
 A collection's texts are embedded into the new model's index while the former model goes on
 answering. When nothing is missing, one transaction makes the collection the new model's. What was
-embedded is noted document by document, so that a killed process goes on where it stood.
+embedded is noted document by document, so that a killed process goes on where it stood. Of several
+processes that share the catalogue one leads the change; the others follow it from call to call.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import structlog
 from services.contracts.ingestion import EmbeddingChange
 from services.retriever.catalogue.carrying import Former
 from services.retriever.catalogue.generations import Generations
+from services.retriever.catalogue.members import Members
 from services.retriever.catalogue.records import Place
 from services.retriever.index.port import REVISION, AnyOf
 from services.retriever.metrics import Metrics
@@ -39,8 +41,11 @@ _log = structlog.get_logger(__name__)
 class Changer:
     """Brings every collection to the model that runs."""
 
-    def __init__(self, rooms: Rooms, generations: Generations, metrics: Metrics) -> None:
+    def __init__(
+        self, rooms: Rooms, generations: Generations, members: Members, metrics: Metrics
+    ) -> None:
         self._rooms = rooms
+        self._members = members
         self._generations = generations
         self._metrics = metrics
 
@@ -60,10 +65,15 @@ class Changer:
         )
 
     async def keep_changing(self) -> None:
-        """Bring every collection over; again later when something failed."""
+        """Bring every collection over, or wait until it is; again later when something failed."""
         while not self._rooms.settled:
             try:
-                await self.change()
+                if await self._members.leads():
+                    await self.change()
+                elif await self._rooms.carrying.former():
+                    await asyncio.sleep(AGAIN_SECONDS)
+                else:
+                    self._rooms.settled = True
             except Exception as error:  # noqa: BLE001 - the former model goes on answering
                 self._metrics.upkeep_failures.inc()
                 _log.error("embedding.not_changed", exc_info=error)

@@ -15,6 +15,7 @@ Conflict
 ├── EmbeddingMismatch     embedding_mismatch      the collection was built with another model
 ├── IngestionFinished     ingestion_finished
 ├── IndexBuilding         index_building          a new index is being made already
+├── IndexShared           index_shared            other retrievers may use the index
 └── SyncRemovesMore       sync_removes_more       more documents would go than was agreed to
 PayloadTooLarge
 ├── DocumentTooLarge      document_too_large
@@ -27,6 +28,8 @@ Overloaded
 Unprocessable
 └── DocumentEmpty         document_empty
 Unavailable
+├── CatalogueUnavailable  catalogue_unavailable
+├── DocumentBusy          document_busy           another retriever writes the document
 ├── IndexUnavailable      index_unavailable
 └── Reembedding           reembedding             the collection is on its way to another model
 """
@@ -122,6 +125,12 @@ class EmbeddingMismatch(Conflict):
     code = "embedding_mismatch"
 
 
+class IndexShared(Conflict):
+    """Several retrievers may share the index, so that none may exchange it alone."""
+
+    code = "index_shared"
+
+
 class DocumentTooLarge(PayloadTooLarge):
     """A document that is longer than allowed."""
 
@@ -168,6 +177,18 @@ class IndexUnavailable(Unavailable):
     """The index cannot answer now."""
 
     code = "index_unavailable"
+
+
+class CatalogueUnavailable(Unavailable):
+    """The catalogue cannot be reached."""
+
+    code = "catalogue_unavailable"
+
+
+class DocumentBusy(Unavailable):
+    """Another retriever that shares the catalogue is writing the document."""
+
+    code = "document_busy"
 
 
 class Reembedding(Unavailable):

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
@@ -20,7 +21,7 @@ from services.retriever.catalogue.opening import Catalogue
 from services.retriever.catalogue.records import Draft, Place, Write
 from services.retriever.chunking import Chunk, Chunker, PageStart
 from services.retriever.embedding import Embedder
-from services.retriever.errors import DocumentEmpty, DocumentTooLarge, MetadataInvalid
+from services.retriever.errors import DocumentBusy, DocumentEmpty, DocumentTooLarge, MetadataInvalid
 from services.retriever.index.port import REVISION, AnyOf, ChunkPoint, Index, SparseVector
 from services.retriever.metrics import Metrics
 from services.retriever.settings import Limits
@@ -28,6 +29,12 @@ from services.retriever.turns import Turns
 
 CHUNKS_A_STEP = 64
 """Chunks that are embedded and stored together, so that long documents leave room for others."""
+
+BUSY_SECONDS = 20.0
+"""How long a write waits for another process that writes the same document."""
+
+BUSY_PAUSE_SECONDS = 0.2
+"""How often it looks."""
 
 TITLE_CHARACTERS = 200
 """How much of a title, and of each heading, is embedded with a chunk."""
@@ -73,13 +80,14 @@ class Indexer:
             DocumentEmpty: the text holds nothing to search.
             MetadataInvalid: a value that cannot be kept.
             WritesFull: too many writes wait already.
+            DocumentBusy: another process that shares the catalogue writes the document for long.
             EmbeddingMismatch: the collection was built with another embedding model.
             IndexUnavailable: the index cannot answer now; nothing was changed.
         """
         self.check_text(document.text)
         draft = draft_of(document, pages)
         async with self._turns.write(place):
-            begun = await self._catalogue.writes.begin(place, draft)
+            begun = await self._begin(place, draft)
             if isinstance(begun, Document):
                 self._metrics.documents.labels("unchanged").inc()
                 return DocumentReceipt(**begun.model_dump(), outcome="unchanged")
@@ -108,7 +116,7 @@ class Indexer:
     async def resume(self, write: Write) -> None:
         """Do again a write that a former process left unfinished, unless it was overtaken."""
         async with self._turns.hold(write.place):
-            if await self._catalogue.writes.is_unfinished(write.revision):
+            if await self._catalogue.writes.take_over(write.revision):
                 await self._finish(write)
 
     async def rebuild(self, place: Place, revision: int) -> None:
@@ -121,6 +129,17 @@ class Indexer:
             chunks = await self._store(write)
             await self._catalogue.repairs.correct_chunks(revision, chunks)
             self._metrics.documents.labels("rebuilt").inc()
+
+    async def _begin(self, place: Place, draft: Draft) -> Write | Document:
+        """Record a write; one of another process is waited for, as one of this process was."""
+        until = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return await self._catalogue.writes.begin(place, draft)
+            except DocumentBusy:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(BUSY_PAUSE_SECONDS)
 
     async def _finish(self, write: Write) -> DocumentReceipt:
         try:

@@ -14,9 +14,10 @@ import structlog
 from services.chassis.errors import ServiceError
 from services.contracts.ingestion import IndexBuild
 from services.retriever.catalogue.generations import Generations
+from services.retriever.catalogue.members import Members
 from services.retriever.catalogue.opening import Catalogue
 from services.retriever.catalogue.records import Place
-from services.retriever.errors import IndexBuilding, IndexUnavailable
+from services.retriever.errors import IndexBuilding, IndexShared, IndexUnavailable
 from services.retriever.index.places import IndexPlaces
 from services.retriever.index.port import REVISION, AnyOf, Index
 from services.retriever.index.switching import SwitchingIndex
@@ -43,6 +44,7 @@ class Rebuilder:
         self,
         catalogue: Catalogue,
         generations: Generations,
+        members: Members,
         places: IndexPlaces,
         index: SwitchingIndex,
         indexer: Indexer,
@@ -52,6 +54,7 @@ class Rebuilder:
     ) -> None:
         self._catalogue = catalogue
         self._generations = generations
+        self._members = members
         self._places = places
         self._index = index
         self._indexer = indexer
@@ -67,7 +70,14 @@ class Rebuilder:
 
         Raises:
             IndexBuilding: one is being made.
+            IndexShared: other retrievers may use the index, and would not know of the new one.
         """
+        if not self._members.alone:
+            raise IndexShared(
+                "Several retrievers may share this index, so that none may exchange it alone: stop "
+                "them all, remove the collection from the Qdrant server, and start them; the first "
+                "fills it anew from the catalogue."
+            )
         if self.state.status == "building":
             raise IndexBuilding("A new index is being made already; wait until it serves.")
         self.state = IndexBuild(status="building", started_at=int(time.time()))

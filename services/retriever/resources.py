@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
 from services.retriever.catalogue.carrying import Carrying
+from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.generations import Generations
 from services.retriever.catalogue.jobs import Jobs
 from services.retriever.catalogue.leases import Leases
+from services.retriever.catalogue.members import Members
 from services.retriever.catalogue.opening import Catalogue, catalogue_over, open_database
 from services.retriever.catalogue.origins import Origins
-from services.retriever.catalogue.tables import Database
 from services.retriever.changing import Changer, run_changer
 from services.retriever.chunking import Chunker
 from services.retriever.embedders.opening import open_embedder
@@ -35,8 +36,11 @@ from services.retriever.rooms import Room, Rooms
 from services.retriever.searching import Searcher
 from services.retriever.settings import Settings
 from services.retriever.tuning import TuningRule
-from services.retriever.upkeep import Upkeep, run_upkeep
+from services.retriever.upkeep import Upkeep, run_member, run_upkeep
 from services.retriever.uploading import Uploader
+
+OTHERS_SECONDS = 900.0
+"""How long bytes that another process wrote are left alone, recorded or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ async def open_resources(
     metrics = open_metrics(registry)
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            open_database(settings.data_dir / "catalogue.sqlite3")
+            open_database(settings.catalogue, connections=settings.catalogue_connections)
         )
         if embedder is None:
             built_with = await database.fingerprints()
@@ -99,14 +103,19 @@ async def open_resources(
             open_reranker(settings.reranking, settings.prepared_models_dir, metrics)
         )
         embedders = [embedder, previous_embedder]
-        rooms = await _open_rooms(stack, settings, database, carrying, embedders, reranker, metrics)
+        members = Members(database, settings.jobs.lease_seconds)
+        running = _running(embedders)
+        await stack.enter_async_context(run_member(members, [*running]))
+        rooms = await _open_rooms(
+            stack, settings, database, members, carrying, running, reranker, metrics
+        )
         room = rooms.current
         parser = await stack.enter_async_context(open_parser(settings.limits, metrics))
         uploader = Uploader(parser, rooms, metrics)
-        rebuilder = await _run_rebuilder(stack, settings, database, room, metrics)
-        changer = Changer(rooms, Generations(database, embedder.fingerprint), metrics)
+        rebuilder = await _run_rebuilder(stack, settings, database, members, room, metrics)
+        changer = Changer(rooms, Generations(database, embedder.fingerprint), members, metrics)
         await stack.enter_async_context(run_changer(changer))
-        workers = _workers(settings, database, rooms, parser, metrics)
+        workers = _workers(settings, database, members, rooms, parser, metrics)
         intake = Intake(workers.jobs, workers.origins, workers.spool, workers, settings.jobs)
         await workers.tidy()
         await stack.enter_async_context(run_workers(workers))
@@ -130,24 +139,21 @@ async def _open_rooms(
     stack: contextlib.AsyncExitStack,
     settings: Settings,
     database: Database,
+    members: Members,
     carrying: Carrying,
-    embedders: Sequence[Embedder | None],
+    running: Mapping[str, Embedder],
     reranker: Reranker | None,
     metrics: Metrics,
 ) -> Rooms:
     """Open a room for each model that runs, the current one's first; clear away unused indexes."""
-    running: dict[str, Embedder] = {}
-    for embedder in embedders:
-        if embedder is not None:
-            running.setdefault(embedder.fingerprint, embedder)
     await carrying.adopt_writes(running)
     remove_unused(settings.data_dir / "index", await carrying.forget_models(running))
     rooms = [
-        await _open_room(stack, settings, database, embedder, reranker, metrics)
+        await _open_room(stack, settings, database, members, embedder, reranker, metrics)
         for embedder in running.values()
     ]
     for room in rooms:
-        upkeep = Upkeep(room.catalogue, room.index, room.indexer, metrics)
+        upkeep = Upkeep(room.catalogue, members, room.index, room.indexer, metrics)
         await stack.enter_async_context(run_upkeep(upkeep))
     return Rooms(rooms[0], rooms[1:], carrying, settled=not await carrying.former())
 
@@ -156,6 +162,7 @@ async def _open_room(
     stack: contextlib.AsyncExitStack,
     settings: Settings,
     database: Database,
+    members: Members,
     embedder: Embedder,
     reranker: Reranker | None,
     metrics: Metrics,
@@ -164,7 +171,7 @@ async def _open_room(
     now = await Generations(database, embedder.fingerprint).read()
     await places.remove_leftovers({now.serving, now.building})
     index = await stack.enter_async_context(open_switching_index(places.open, now.serving))
-    catalogue = catalogue_over(database, embedder.fingerprint)
+    catalogue = catalogue_over(database, embedder.fingerprint, members.name)
     indexer = _indexer(settings, catalogue, index, embedder, metrics)
     searcher = Searcher(
         catalogue.documents,
@@ -200,6 +207,7 @@ async def _run_rebuilder(
     stack: contextlib.AsyncExitStack,
     settings: Settings,
     database: Database,
+    members: Members,
     room: Room,
     metrics: Metrics,
 ) -> Rebuilder:
@@ -211,6 +219,7 @@ async def _run_rebuilder(
     rebuilder = Rebuilder(
         room.catalogue,
         generations,
+        members,
         places,
         room.index,
         room.indexer,
@@ -222,15 +231,32 @@ async def _run_rebuilder(
     return rebuilder
 
 
+def _running(embedders: Sequence[Embedder | None]) -> dict[str, Embedder]:
+    """Name the models that run by their fingerprints, the current one first."""
+    running: dict[str, Embedder] = {}
+    for embedder in embedders:
+        if embedder is not None:
+            running.setdefault(embedder.fingerprint, embedder)
+    return running
+
+
 def _workers(
-    settings: Settings, database: Database, rooms: Rooms, parser: Parser, metrics: Metrics
+    settings: Settings,
+    database: Database,
+    members: Members,
+    rooms: Rooms,
+    parser: Parser,
+    metrics: Metrics,
 ) -> Workers:
     leases = Leases(database, settings.jobs.lease_seconds)
-    spool = Spool(settings.data_dir / "spool", settings.jobs.max_spooled_bytes, metrics)
+    others = 0.0 if members.alone else OTHERS_SECONDS
+    limit = settings.jobs.max_spooled_bytes
+    spool = Spool(settings.spool, limit, metrics, others_seconds=others)
     return Workers(
         jobs=Jobs(database),
         leases=leases,
         origins=Origins(database, leases),
+        members=members,
         rooms=rooms,
         parser=parser,
         spool=spool,

@@ -135,7 +135,10 @@ class Rooms:
 
     @contextlib.asynccontextmanager
     async def closed(self, former: Former) -> AsyncIterator[None]:
-        """Hold up new changes of a collection's documents, for the moment of its switch."""
+        """Hold up new changes of a collection's documents, for the moment of its switch.
+
+        It holds up those of this process; the switch itself waits for everybody's.
+        """
         opened = self._closed[former.tenant, former.name] = asyncio.Event()
         try:
             yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from services.chassis.serving import Listening
 from services.chassis.settings import ServiceSettings, SettingsGroup, settings_config
@@ -84,8 +84,9 @@ class Cluster(SettingsGroup):
 class Jobs(SettingsGroup):
     """Ingestion jobs."""
 
-    concurrent: int = Field(default=2, ge=1, le=64)
-    """Jobs that are worked on at the same time."""
+    concurrent: int = Field(default=2, ge=0, le=64)
+    """Jobs that are worked on at the same time; with 0 they are left to other retrievers that share
+    the catalogue."""
     batch_chunks: int = Field(default=128, ge=1, le=4096)
     """Chunks after which the documents of a batch are stored together."""
     batch_files: int = Field(default=64, ge=1, le=512)
@@ -151,7 +152,15 @@ class Settings(ServiceSettings):
     api_key: SecretStr
     """The key that the gateway shows; nobody else is answered."""
     data_dir: Path
-    """Where the catalogue and the embedded index live."""
+    """Where the catalogue, the embedded index and the files that wait live by default."""
+    catalogue_url: SecretStr | None = None
+    """The catalogue: `postgresql://user:password@host/name`, which several retrievers may share, or
+    SQLite in `data_dir` when unset."""
+    catalogue_connections: int = Field(default=10, ge=2)
+    """Connections to the catalogue that this process keeps."""
+    spool_dir: Path | None = None
+    """Where files wait to be ingested; retrievers that share a catalogue share this folder too.
+    `spool` under `data_dir` when unset."""
     models_dir: Path | None = None
     """Where the packaged embedding model is prepared once; `models` under `data_dir` when unset."""
     embedding_model: str = "multilingual-e5-small"
@@ -180,6 +189,28 @@ class Settings(ServiceSettings):
     jobs: Jobs = Jobs()
     search: Search = Search()
     reranking: Reranking = Reranking()
+
+    @property
+    def catalogue(self) -> str:
+        """The catalogue's URL, defaults resolved."""
+        if self.catalogue_url is not None:
+            return self.catalogue_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'catalogue.sqlite3'}"
+
+    @property
+    def spool(self) -> Path:
+        """Where files wait, defaults resolved."""
+        return self.spool_dir or self.data_dir / "spool"
+
+    @model_validator(mode="after")
+    def _shares_everything_or_nothing(self) -> Settings:
+        lacking = [name for name in ("qdrant_url", "spool_dir") if getattr(self, name) is None]
+        if lacking and not self.catalogue.startswith("sqlite"):
+            raise ValueError(
+                "a catalogue on Postgres may have several retrievers, which share the index and "
+                f"the files that wait as well: set {' and '.join(lacking)} too"
+            )
+        return self
 
     @property
     def prepared_models_dir(self) -> Path:

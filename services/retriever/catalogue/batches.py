@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select
-from sqlalchemy.dialects.sqlite import insert as insert_or_leave
+from sqlalchemy.dialects.postgresql import insert as insert_or_leave
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.records import Draft, Place, Write
 from services.retriever.catalogue.statements import (
     check_model,
     count_change,
     key_of,
+    live_revisions,
     now,
+    refuse_busy,
     within,
 )
 from services.retriever.catalogue.tables import (
-    Database,
     collections,
     documents,
     leftovers,
@@ -59,9 +61,10 @@ MayBegin = Callable[[AsyncConnection], Awaitable[bool]]
 class Batches:
     """Transactions of bulk writers, for one embedding model."""
 
-    def __init__(self, database: Database, fingerprint: str) -> None:
+    def __init__(self, database: Database, fingerprint: str, member: str) -> None:
         self._database = database
         self._fingerprint = fingerprint
+        self._member = member
 
     async def begin(
         self, drafts: Mapping[Place, Draft], may_begin: MayBegin
@@ -73,6 +76,7 @@ class Batches:
 
         Raises:
             EmbeddingMismatch: the collection was built with another embedding model.
+            DocumentBusy: another process is writing one of the documents.
         """
         first = next(iter(drafts))
         ids = [place.id for place in drafts]
@@ -81,6 +85,7 @@ class Batches:
                 return None
             await check_model(connection, first.tenant, [first.collection], self._fingerprint)
             overtaken = await _rows_at(connection, writes, first, ids)
+            await refuse_busy(connection, self._member, overtaken.values())
             await self._drop(connection, [row.revision for row in overtaken.values()])
             known = await _rows_at(connection, documents, first, ids)
             begun: dict[Place, Write | Kept] = {}
@@ -119,8 +124,9 @@ class Batches:
         begun = writes.c.revision.in_([write.revision for write, _ in finished])
         present = set(await connection.scalars(select(writes.c.revision).where(begun)))
         live = [(write, chunks) for write, chunks in finished if write.revision in present]
+        done = await self._done_by_others(connection, finished, present)
         if not live:
-            return []
+            return done
         await connection.execute(delete(writes).where(begun))
         place = live[0][0].place
         await self._ensure_collection(connection, place)
@@ -130,7 +136,19 @@ class Batches:
         await connection.execute(_write_documents(), values)
         await self._leave_behind(connection, [row.revision for row in former.values()])
         await count_change(connection, place.tenant)
-        return [Committed(write, chunks, write.place.id in former) for write, chunks in live]
+        return done + [Committed(write, chunks, write.place.id in former) for write, chunks in live]
+
+    async def _done_by_others(
+        self, connection: AsyncConnection, finished: Sequence[tuple[Write, int]], present: set[int]
+    ) -> list[Committed]:
+        """Find what another process finished that took this one for dead."""
+        gone = [(write, chunks) for write, chunks in finished if write.revision not in present]
+        live = await live_revisions(connection, [write.revision for write, _ in gone])
+        return [
+            Committed(write, chunks, replaced=False)
+            for write, chunks in gone
+            if write.revision in live
+        ]
 
     async def _record(self, connection: AsyncConnection, place: Place, draft: Draft) -> int:
         recorded = await connection.execute(
@@ -139,6 +157,7 @@ class Batches:
                 **_described(draft),
                 fingerprint=self._fingerprint,
                 written_at=now(),
+                member=self._member,
             )
         )
         key = recorded.inserted_primary_key
@@ -148,7 +167,9 @@ class Batches:
     async def _drop(self, connection: AsyncConnection, revisions: Sequence[int]) -> None:
         if revisions:
             await connection.execute(delete(writes).where(writes.c.revision.in_(revisions)))
-            await self._leave_behind(connection, revisions)
+            # Another process that took this one for dead may have finished some.
+            live = await live_revisions(connection, revisions)
+            await self._leave_behind(connection, [one for one in revisions if one not in live])
 
     async def _leave_behind(self, connection: AsyncConnection, revisions: Sequence[int]) -> None:
         if not revisions:

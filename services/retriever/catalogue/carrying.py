@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import and_, delete, exists, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert
 
+from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.records import Place, place_of
 from services.retriever.catalogue.statements import count_change, within
 from services.retriever.catalogue.tables import (
-    Database,
     carried,
     collections,
     documents,

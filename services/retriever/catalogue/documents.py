@@ -19,6 +19,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.knowledge import Collection, Document, DocumentText
+from services.retriever.catalogue.columns import json_texts, total
+from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.job_tables import jobs
 from services.retriever.catalogue.jobs import cancel_jobs
 from services.retriever.catalogue.records import Caller, Live, Place, document_of, live_of
@@ -33,7 +35,6 @@ from services.retriever.catalogue.statements import (
     within,
 )
 from services.retriever.catalogue.tables import (
-    Database,
     collections,
     documents,
     leftovers,
@@ -207,7 +208,7 @@ def _open_to(caller: Caller) -> list[Any]:
     """Match the documents that a caller may see: those of everybody and those of its groups."""
     if caller.curator:
         return []
-    allowed = func.json_each(documents.c.allowed_groups).table_valued("value")
+    allowed = json_texts(documents.c.allowed_groups).table_valued("value")
     named = select(literal(1)).select_from(allowed).where(allowed.c.value.in_(caller.groups))
     everybody = func.json_array_length(documents.c.allowed_groups) == 0
     return [or_(everybody, named.exists())]
@@ -215,7 +216,7 @@ def _open_to(caller: Caller) -> list[Any]:
 
 def _described() -> Any:
     counted = func.count(documents.c.id).label("documents")
-    chunks = func.coalesce(func.sum(documents.c.chunks), 0).label("chunks")
+    chunks = total(documents.c.chunks).label("chunks")
     inside = (documents.c.tenant == collections.c.tenant) & (
         documents.c.collection == collections.c.name
     )

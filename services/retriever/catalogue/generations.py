@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert
 
-from services.retriever.catalogue.tables import Database, generations
+from services.retriever.catalogue.database import Database
+from services.retriever.catalogue.tables import generations
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import JSON, Column, Float, ForeignKey, Index, Table
 
+from services.retriever.catalogue.columns import Number, Words
 from services.retriever.catalogue.tables import metadata
 
 jobs = Table(
     "jobs",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("id", String, nullable=False, unique=True),
-    Column("tenant", String, nullable=False),
-    Column("collection", String, nullable=False),
-    Column("source", String),
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("id", Words, nullable=False, unique=True),
+    Column("tenant", Words, nullable=False),
+    Column("collection", Words, nullable=False),
+    Column("source", Words),
     Column("metadata", JSON, nullable=False),
     Column("allowed_groups", JSON, nullable=False),
-    Column("status", String, nullable=False),
-    Column("created_at", Integer, nullable=False),
-    Column("finished_at", Integer),
+    Column("status", Words, nullable=False),
+    Column("created_at", Number, nullable=False),
+    Column("finished_at", Number),
     Column("files_until", Float, nullable=False),
-    Column("worker", String),
+    Column("worker", Words),
     Column("lease_until", Float, nullable=False, default=0.0),
     Column("claimed_at", Float, nullable=False, default=0.0),
     Column("active_seconds", Float, nullable=False, default=0.0),
@@ -33,19 +34,19 @@ Index("jobs_by_tenant", jobs.c.tenant, jobs.c.number)
 job_items = Table(
     "job_items",
     metadata,
-    Column("job", Integer, ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("document_id", String, nullable=False),
-    Column("uri", String, nullable=False),
-    Column("removes", Integer, nullable=False),
-    Column("sha256", String, nullable=False),
-    Column("bytes", Integer, nullable=False),
-    Column("state", String, nullable=False),
-    Column("segment", String),
-    Column("offset", Integer, nullable=False, default=0),
-    Column("chunks", Integer, nullable=False, default=0),
-    Column("code", String),
-    Column("message", String),
+    Column("job", Number, ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True),
+    Column("number", Number, primary_key=True),
+    Column("document_id", Words, nullable=False),
+    Column("uri", Words, nullable=False),
+    Column("removes", Number, nullable=False),
+    Column("sha256", Words, nullable=False),
+    Column("bytes", Number, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("segment", Words),
+    Column("offset", Number, nullable=False, default=0),
+    Column("chunks", Number, nullable=False, default=0),
+    Column("code", Words),
+    Column("message", Words),
 )
 """Files of jobs and documents that jobs remove; `segment` and `offset` say where the bytes are."""
 
@@ -55,12 +56,12 @@ Index("job_items_by_document", job_items.c.job, job_items.c.document_id)
 origins = Table(
     "origins",
     metadata,
-    Column("tenant", String, primary_key=True),
-    Column("collection", String, primary_key=True),
-    Column("id", String, primary_key=True),
-    Column("source", String),
-    Column("file_hash", String, nullable=False),
-    Column("revision", Integer, nullable=False),
+    Column("tenant", Words, primary_key=True),
+    Column("collection", Words, primary_key=True),
+    Column("id", Words, primary_key=True),
+    Column("source", Words),
+    Column("file_hash", Words, nullable=False),
+    Column("revision", Number, nullable=False),
 )
 """The file that a document was read from, as long as `revision` is the document's live one."""
 

@@ -10,6 +10,8 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.ingestion import Ingestion, IngestionItem
+from services.retriever.catalogue.columns import total
+from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.job_records import (
     NewItem,
     NewJob,
@@ -20,7 +22,6 @@ from services.retriever.catalogue.job_records import (
 )
 from services.retriever.catalogue.job_tables import job_items, jobs
 from services.retriever.catalogue.statements import now
-from services.retriever.catalogue.tables import Database
 from services.retriever.errors import IngestionFinished, IngestionNotFound, TooManyIngestions
 
 OPEN = ("queued", "running", "paused")
@@ -97,6 +98,15 @@ class Jobs:
             ordered = query.order_by(job_items.c.number).limit(limit + 1)
             rows = (await connection.execute(ordered)).all()
         return [outcome_of(row) for row in rows[:limit]], len(rows) > limit
+
+    async def open_from(self, tenant: str, collection: str, source: str) -> list[tuple[str, str]]:
+        """List the open jobs of a source: the id of each, and that of its first document."""
+        first = (job_items.c.job == jobs.c.number) & (job_items.c.number == 0)
+        query = select(jobs.c.id, job_items.c.document_id).join(job_items, first)
+        mine = (jobs.c.tenant == tenant) & (jobs.c.collection == collection)
+        chosen = query.where(mine, jobs.c.source == source, jobs.c.status.in_(OPEN))
+        async with self._database.read() as connection:
+            return [(row.id, row.document_id) for row in await connection.execute(chosen)]
 
     async def pause(self, tenant: str, id_: str) -> Ingestion:
         """Let a job rest after the batch that it is in.
@@ -281,8 +291,8 @@ async def _tallies(connection: AsyncConnection, numbers: Iterable[int]) -> dict[
             job_items.c.job,
             job_items.c.state,
             func.count().label("items"),
-            func.sum(job_items.c.chunks).label("chunks"),
-            func.sum(job_items.c.bytes).label("bytes"),
+            total(job_items.c.chunks).label("chunks"),
+            total(job_items.c.bytes).label("bytes"),
         )
         .where(job_items.c.job.in_(tallies))
         .group_by(job_items.c.job, job_items.c.state)

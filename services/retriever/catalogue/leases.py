@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import and_, case, delete, exists, func, or_, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.job_records import Claim, Item, Settled, item_of
 from services.retriever.catalogue.job_tables import job_items, jobs, origins
 from services.retriever.catalogue.statements import now, within
-from services.retriever.catalogue.tables import Database, documents
+from services.retriever.catalogue.tables import documents
 from services.retriever.parsing.outcomes import FileCode
 
 

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, exists, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or_leave
+from sqlalchemy.dialects.postgresql import insert as insert_or_leave
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.ingestion import SyncManifest
+from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.job_records import Claim, Item, Settled, file_hash
 from services.retriever.catalogue.job_tables import job_items, jobs, origins
 from services.retriever.catalogue.jobs import OPEN
 from services.retriever.catalogue.leases import Leases, live_origins
 from services.retriever.catalogue.records import canonical_id
 from services.retriever.catalogue.statements import count_change, within
-from services.retriever.catalogue.tables import Database, collections, documents, leftovers, texts
+from services.retriever.catalogue.tables import collections, documents, leftovers, texts
 from services.retriever.errors import IngestionFinished, IngestionNotFound
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, select, update
 
+from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.records import Place, Write, place_of, write_of
 from services.retriever.catalogue.statements import at, leave_behind
 from services.retriever.catalogue.tables import (
-    Database,
     collections,
     documents,
     leftovers,
@@ -53,10 +53,12 @@ class Repairs:
         return None if row is None else write_of(row)
 
     async def correct_chunks(self, revision: int, chunks: int) -> None:
-        """Note how many chunks a live revision has."""
+        """Note how many chunks a live revision has; those of one that is no more are leftovers."""
         async with self._database.write() as connection:
             this = documents.c.revision == revision
-            await connection.execute(update(documents).where(this).values(chunks=chunks))
+            noted = update(documents).where(this).values(chunks=chunks)
+            if not (await connection.execute(noted)).rowcount:
+                await leave_behind(connection, revision, self._fingerprint)
 
     async def leftovers(self, limit: int) -> list[int]:
         """List revisions whose chunks are still to be removed from this model's index."""

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection as Names
-from collections.abc import Mapping
+from collections.abc import Collection as Revisions
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Row, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Row, and_, delete, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.retriever.catalogue.members import alive
 from services.retriever.catalogue.records import Place
-from services.retriever.catalogue.tables import collections, leftovers, tenants, texts
-from services.retriever.errors import CollectionNotFound, EmbeddingMismatch
+from services.retriever.catalogue.tables import (
+    collections,
+    documents,
+    leftovers,
+    members,
+    tenants,
+    texts,
+    writes,
+)
+from services.retriever.errors import CollectionNotFound, DocumentBusy, EmbeddingMismatch
+
+RETRY_AFTER_SECONDS = 2.0
+"""When a caller may come back whose document another retriever writes."""
 
 
 def key_of(place: Place) -> dict[str, str]:
@@ -79,6 +92,36 @@ def refuse_other_models(known: Mapping[str, str], fingerprint: str) -> None:
                 f"retriever runs {fingerprint}: set the former model again, or delete the "
                 "collection and write its documents anew."
             )
+
+
+async def live_revisions(connection: AsyncConnection, revisions: Revisions[int]) -> set[int]:
+    """Tell which revisions searches see."""
+    query = select(documents.c.revision).where(documents.c.revision.in_(revisions))
+    return set(await connection.scalars(query))
+
+
+async def refuse_busy(connection: AsyncConnection, member: str, rows: Iterable[Row[Any]]) -> None:
+    """Make sure that no other member that is alive is at these writes.
+
+    Raises:
+        DocumentBusy: one is.
+    """
+    theirs = [row for row in rows if row.member != member]
+    if not theirs:
+        return
+    living = {row.name for row in await connection.execute(alive())}
+    for row in theirs:
+        if row.member in living:
+            raise DocumentBusy(
+                f"Another retriever is writing document {row.id!r}; write it again shortly.",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            )
+
+
+def abandoned(member: str) -> Any:
+    """Match writes that nobody is at: neither this member nor another that is alive."""
+    living = alive().with_only_columns(members.c.name)
+    return and_(writes.c.member != member, writes.c.member.not_in(living))
 
 
 async def leave_behind(connection: AsyncConnection, revision: int, fingerprint: str) -> None:

@@ -2,7 +2,8 @@
 
 A write is begun (its text is safe), indexed, and committed (it becomes what searches see, and the
 former revision a leftover). A process that dies between begin and commit leaves the write behind,
-to be done again; what it stored in the index is invisible until then.
+to be done again; what it stored in the index is invisible until then. Where several processes share
+the catalogue, a write's row keeps the others from the document for as long as its process lives.
 """
 
 from __future__ import annotations
@@ -10,41 +11,48 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or_leave
+from sqlalchemy.dialects.postgresql import insert as insert_or_leave
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.knowledge import Document
+from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.records import Draft, Place, Write, document_of, write_of
 from services.retriever.catalogue.statements import (
+    abandoned,
     at,
     check_model,
     count_change,
     key_of,
     leave_behind,
+    live_revisions,
     now,
+    refuse_busy,
     row_at,
 )
-from services.retriever.catalogue.tables import Database, collections, documents, texts, writes
+from services.retriever.catalogue.tables import collections, documents, texts, writes
 from services.retriever.errors import CollectionNotFound
 
 
 class Writes:
     """Transactions of writers, for one embedding model."""
 
-    def __init__(self, database: Database, fingerprint: str) -> None:
+    def __init__(self, database: Database, fingerprint: str, member: str) -> None:
         self._database = database
         self._fingerprint = fingerprint
+        self._member = member
 
     async def begin(self, place: Place, draft: Draft) -> Write | Document:
         """Record a write before it is done; an unchanged document is returned as it stands.
 
         Raises:
             EmbeddingMismatch: the collection was built with another embedding model.
+            DocumentBusy: another process is writing the document.
         """
         async with self._database.write() as connection:
             await check_model(connection, place.tenant, [place.collection], self._fingerprint)
             overtaken = await row_at(connection, writes, place)
             if overtaken is not None:
+                await refuse_busy(connection, self._member, [overtaken])
                 await self._drop(connection, overtaken.revision)
             known = await row_at(connection, documents, place)
             if known is not None and known.content_hash == draft.content_hash:
@@ -61,6 +69,10 @@ class Writes:
         async with self._database.write() as connection:
             this = writes.c.revision == write.revision
             if (await connection.execute(delete(writes).where(this))).rowcount == 0:
+                row = await row_at(connection, documents, place)
+                if row is not None and row.revision == write.revision:
+                    # Another process took this one for dead, and finished what it had begun.
+                    return document_of(row), False
                 raise CollectionNotFound(
                     f"Collection {place.collection!r} was deleted while the document was indexed; "
                     "write it again."
@@ -96,19 +108,29 @@ class Writes:
             await self._ensure_collection(connection, Place(tenant, name, ""))
 
     async def unfinished(self) -> list[Write]:
-        """List the writes that a former process left behind, oldest first."""
+        """List the writes that are under way or were left behind, oldest first."""
+        return await self._listed()
+
+    async def left_behind(self) -> list[Write]:
+        """List the writes whose process is gone, oldest first."""
+        return await self._listed(abandoned(self._member))
+
+    async def _listed(self, *which: Any) -> list[Write]:
         joined = select(writes, texts.c.text, texts.c.pages).join(
             texts, texts.c.revision == writes.c.revision
         )
-        mine = joined.where(writes.c.fingerprint == self._fingerprint).order_by(writes.c.revision)
+        mine = joined.where(writes.c.fingerprint == self._fingerprint, *which)
         async with self._database.read() as connection:
-            return [write_of(row) for row in await connection.execute(mine)]
+            return [
+                write_of(row) for row in await connection.execute(mine.order_by(writes.c.revision))
+            ]
 
-    async def is_unfinished(self, revision: int) -> bool:
-        """Tell whether a write is still to be done."""
-        query = select(writes.c.revision).where(writes.c.revision == revision)
-        async with self._database.read() as connection:
-            return await connection.scalar(query) is not None
+    async def take_over(self, revision: int) -> bool:
+        """Make a write that was left behind this process's; False when it is there no more."""
+        this = (writes.c.revision == revision, abandoned(self._member))
+        async with self._database.write() as connection:
+            taken = update(writes).where(*this).values(member=self._member)
+            return bool((await connection.execute(taken)).rowcount)
 
     async def _record(self, connection: AsyncConnection, place: Place, draft: Draft) -> int:
         recorded = await connection.execute(
@@ -121,6 +143,7 @@ class Writes:
                 content_hash=draft.content_hash,
                 fingerprint=self._fingerprint,
                 written_at=now(),
+                member=self._member,
             )
         )
         key = recorded.inserted_primary_key
@@ -132,7 +155,9 @@ class Writes:
 
     async def _drop(self, connection: AsyncConnection, revision: int) -> None:
         await connection.execute(delete(writes).where(writes.c.revision == revision))
-        await leave_behind(connection, revision, self._fingerprint)
+        # Another process that took this one for dead may have finished it.
+        if not await live_revisions(connection, [revision]):
+            await leave_behind(connection, revision, self._fingerprint)
 
     async def _ensure_collection(self, connection: AsyncConnection, place: Place) -> None:
         collection = insert_or_leave(collections).values(

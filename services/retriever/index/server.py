@@ -65,12 +65,19 @@ class ServerIndex:
     async def prepare(self, dimensions: int, cluster: Cluster) -> None:
         """Create the collection and its payload indexes unless they are there."""
         with self._translated("prepare"):
-            if not await self._client.collection_exists(self._collection):
-                await self._client.create_collection(
-                    self._collection, **collection_options(dimensions, cluster)
-                )
+            await self._create(collection_options(dimensions, cluster))
             for field, schema in field_indexes().items():
                 await self._client.create_payload_index(self._collection, field, schema, wait=True)
+
+    async def _create(self, options: dict[str, Any]) -> None:
+        """Create the collection unless it is there, or another process is first."""
+        if await self._client.collection_exists(self._collection):
+            return
+        try:
+            await self._client.create_collection(self._collection, **options)
+        except ApiException:
+            if not await self._client.collection_exists(self._collection):
+                raise
 
     async def upsert(self, points: Sequence[ChunkPoint]) -> None:
         """Store points; the server has them on disk when this returns."""

@@ -1,7 +1,7 @@
 """The bytes of files that wait to be ingested, on disk before anybody is told that they are.
 
 The files of one request lie one after the other in one segment, so that a thousand small files cost
-one sync of the disk and not a thousand.
+one sync of the disk and not a thousand. Processes that share a catalogue share the folder too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,17 @@ class Spooled:
 
 
 class Spool:
-    """One folder of segments."""
+    """One folder of segments.
 
-    def __init__(self, folder: Path, max_bytes: int, metrics: Metrics) -> None:
+    Args:
+        others_seconds: how long a segment that this process did not write is left alone, as another
+            process may be about to record it; 0 where there is no other.
+    """
+
+    def __init__(
+        self, folder: Path, max_bytes: int, metrics: Metrics, *, others_seconds: float = 0.0
+    ) -> None:
+        self._others_seconds = others_seconds
         self._folder = folder
         self._max_bytes = max_bytes
         self._metrics = metrics
@@ -117,7 +126,12 @@ class Spool:
         """
         if not self._folder.is_dir():
             return frozenset()
-        names = {path.name.removesuffix(_PART) for path in self._folder.iterdir()}
+        written_before = time.time() - self._others_seconds
+        names = set()
+        for path in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if not self._others_seconds or path.stat().st_mtime < written_before:
+                    names.add(path.name.removesuffix(_PART))
         return frozenset(names - self._unrecorded)
 
     def _write(self, segment: str, files: Sequence[BinaryIO]) -> list[Spooled]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
-import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,6 +14,7 @@ from services.chassis.errors import Unavailable
 from services.retriever.catalogue.job_records import Claim
 from services.retriever.catalogue.jobs import Jobs
 from services.retriever.catalogue.leases import LeaseLostError, Leases
+from services.retriever.catalogue.members import Members, new_name
 from services.retriever.catalogue.origins import Origins
 from services.retriever.jobs.preparing import Preparer
 from services.retriever.jobs.running import Turn
@@ -49,6 +47,7 @@ class Workers:
     jobs: Jobs
     leases: Leases
     origins: Origins
+    members: Members
     rooms: Rooms
     parser: Parser
     spool: Spool
@@ -59,7 +58,7 @@ class Workers:
 
     async def keep_working(self) -> None:
         """Take one job after the other, a turn at a time."""
-        worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        worker = new_name()
         while True:
             claim = None
             try:
@@ -103,7 +102,9 @@ class Workers:
             await asyncio.sleep(TIDY_SECONDS)
 
     async def tidy(self) -> None:
-        """Clear away once."""
+        """Clear away once; of several processes that share the catalogue one does."""
+        if not await self.members.leads():
+            return
         await self.jobs.forget(time.time() - self.settings.keep_finished_seconds)
         await self.leases.drop_stale_origins()
         recorded = self.spool.recorded()

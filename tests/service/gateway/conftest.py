@@ -1,4 +1,4 @@
-"""The gateway under test, on SQLite and, where a server is given, on Postgres."""
+"""The gateway under test, on SQLite and, where there is a server, on Postgres."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.gateway.gateway import (
-    POSTGRES_URL,
-    GatewayUnderTest,
-    empty_postgres,
-    gateway_under_test,
+from tests import postgres
+from tests.service.gateway.gateway import GatewayUnderTest, gateway_under_test
+
+POSTGRES_EVERY_TIME = (
+    "test_file_claims",
+    "test_idempotency",
+    "test_keys",
+    "test_outage",
+    "test_registry",
 )
+"""Tests whose statements cover the registry; the others run on Postgres in the long campaigns."""
 
 
-@pytest.fixture(params=["sqlite"] if POSTGRES_URL is None else ["sqlite", "postgres"])
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the quick run quick: a second database doubles every test of the gateway."""
+    postgres.leave_to_the_campaigns(items, Path(__file__).parent, POSTGRES_EVERY_TIME)
+
+
+@pytest.fixture(params=["sqlite", "postgres"] if postgres.AVAILABLE else ["sqlite"])
 async def database_url(request: pytest.FixtureRequest) -> AsyncIterator[str | None]:
     """The registry's URL: None stands for the embedded SQLite."""
     if request.param == "sqlite":
         yield None
         return
-    async with empty_postgres() as url:
+    async with postgres.fresh_database(request.getfixturevalue("postgres_url")) as url:
         yield url
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -13,8 +12,6 @@ from urllib.parse import quote
 
 import aiohttp
 from fastapi import FastAPI
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 from yarl import URL
 
 from services.chassis.credentials import new_api_key, new_key_id
@@ -25,9 +22,6 @@ from tests.fakes.agent import FakeAgent
 from tests.fakes.archives import files_of, tar_gz
 from tests.fakes.loopback import running
 from tests.fakes.retriever import API_KEY, FakeRetriever
-
-POSTGRES_URL = os.environ.get("INKSTONE_TEST_POSTGRES_URL")
-"""An empty database that the Postgres lane may fill and drop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,19 +184,6 @@ async def gateway_under_test(home: Path, **settings: Any) -> AsyncIterator[Gatew
         app = create_app(made)
         async with running(app) as base_url:
             yield GatewayUnderTest(app, base_url, session, retriever, made, secrets)
-
-
-@contextlib.asynccontextmanager
-async def empty_postgres() -> AsyncIterator[str]:
-    """Hand out the Postgres database, emptied."""
-    assert POSTGRES_URL is not None
-    url = POSTGRES_URL.replace("postgresql://", "postgresql+asyncpg://")
-    engine = create_async_engine(url)
-    async with engine.begin() as connection:
-        await connection.execute(text("DROP SCHEMA public CASCADE"))
-        await connection.execute(text("CREATE SCHEMA public"))
-    await engine.dispose()
-    yield POSTGRES_URL
 
 
 def segment(name: str) -> str:

@@ -2,75 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
 
+from tests import postgres
+from tests.cable import cable
 from tests.fakes.agent import eventually
-from tests.service.gateway.gateway import POSTGRES_URL, empty_postgres, gateway_under_test
+from tests.service.gateway.gateway import gateway_under_test
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.skipif(POSTGRES_URL is None, reason="INKSTONE_TEST_POSTGRES_URL names no server"),
+    pytest.mark.skipif(not postgres.AVAILABLE, reason="there is no Postgres here"),
 ]
 
 
-@dataclass(slots=True)
-class Cable:
-    """A way to a server that can be pulled out."""
-
-    host: str
-    port: int
-    plugged_in: bool = True
-    _open: set[asyncio.StreamWriter] = field(default_factory=set)
-
-    def pull(self) -> None:
-        self.plugged_in = False
-        for writer in self._open:
-            writer.transport.abort()
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self.plugged_in:
-            writer.transport.abort()
-            return
-        far_reader, far_writer = await asyncio.open_connection(self.host, self.port)
-        ends = {writer, far_writer}
-        self._open |= ends
-        await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
-        self._open -= ends
-
-
-async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-
-
-@contextlib.asynccontextmanager
-async def cable() -> AsyncIterator[tuple[Cable, str]]:
-    """Lay a cable to the Postgres server; yields it and the database's URL at its near end."""
-    async with empty_postgres() as url:
-        parsed = make_url(url)
-        laid = Cable(parsed.host or "localhost", parsed.port or 5432)
-        server = await asyncio.start_server(laid.accept, "127.0.0.1", 0)
-        near = parsed.set(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
-        async with server:
-            yield laid, near.render_as_string(hide_password=False)
-            laid.pull()
-
-
 async def test_readers_are_answered_without_the_registry_and_writers_after_it_is_back(
-    tmp_path: Path,
+    tmp_path: Path, postgres_url: str
 ) -> None:
     async with (
-        cable() as (laid, url),
+        cable(postgres_url) as (laid, url),
         gateway_under_test(tmp_path, database_url=url) as gateway,
     ):
         replica = gateway.replica()
@@ -100,11 +51,11 @@ async def test_readers_are_answered_without_the_registry_and_writers_after_it_is
 
 
 async def test_without_the_registry_only_stable_releases_answer_until_it_is_back(
-    tmp_path: Path,
+    tmp_path: Path, postgres_url: str
 ) -> None:
     settings = {"look_seconds": 0.02, "stable_only_after_seconds": 0.2}
     async with (
-        cable() as (laid, url),
+        cable(postgres_url) as (laid, url),
         gateway_under_test(tmp_path, database_url=url, rollouts=settings) as gateway,
     ):
         path = "/admin/assistants/helper"

@@ -1,5 +1,6 @@
 """The retriever with a hashing embedder as a process of its own, to be killed:
-`python -m tests.service.retriever.process FOLDER PORT [change | tune]`."""
+`python -m tests.service.retriever.process FOLDER PORT
+[change | tune | share CATALOGUE QDRANT SPOOL]`."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from services.chassis.serving import Listening, serve
 from services.retriever.app import create_app
 from services.retriever.settings import Jobs
 from tests.fakes.hashing_embedder import HashingEmbedder, another_model
-from tests.service.retriever.retriever import Client, settings_for
+from tests.service.retriever.retriever import Client, Stores, settings_for
 
 READY_SECONDS = 60
 
@@ -51,12 +52,18 @@ async def _ready(client: Client) -> bool:
         return False
 
 
+def _shares() -> bool:
+    return sys.argv[3:4] == ["share"]
+
+
 def main() -> None:
     """Serve until a signal."""
     listening = Listening(port=int(sys.argv[2]), log_level="WARNING")
     # Small batches and short leases, so that a kill comes between many steps.
     jobs = Jobs(batch_chunks=16, lease_seconds=1.0)
-    settings = settings_for(Path(sys.argv[1]), listening=listening, jobs=jobs)
+    shared = Stores(sys.argv[4], sys.argv[5], Path(sys.argv[6])) if _shares() else None
+    stores = shared.settings if shared else {}
+    settings = settings_for(Path(sys.argv[1]), listening=listening, jobs=jobs, **stores)
     if sys.argv[3:] == ["tune"]:
         often = {"index_tune_after": 1, "index_look_seconds": 0.05}
         app = create_app(settings.model_copy(update=often), embedder=HashingEmbedder())

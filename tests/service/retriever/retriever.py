@@ -124,6 +124,29 @@ class RetrieverUnderTest:
     embedder: HashingEmbedder
 
 
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What several retrievers share: a catalogue, an index, and the files that wait."""
+
+    catalogue_url: str
+    qdrant_url: str
+    spool_dir: Path
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What tells a process of its own."""
+        return ("share", self.catalogue_url, self.qdrant_url, str(self.spool_dir))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that name them."""
+        return {
+            "catalogue_url": SecretStr(self.catalogue_url),
+            "qdrant_url": self.qdrant_url,
+            "spool_dir": self.spool_dir,
+        }
+
+
 def settings_for(folder: Path, **values: Any) -> Settings:
     """Settings with their state in one folder."""
     return Settings(api_key=SecretStr(API_KEY), data_dir=folder, **values)

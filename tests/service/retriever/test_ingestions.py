@@ -322,8 +322,9 @@ async def test_an_older_catalogue_gets_the_tables_that_it_lacks(tmp_path: Path) 
     async with retriever_on(tmp_path) as former:
         await former.client.put("d", "apple")
     with sqlite3.connect(tmp_path / "catalogue.sqlite3") as older:
-        for table in ("job_items", "jobs", "origins", "generations", "carried"):
+        for table in ("job_items", "jobs", "origins", "generations", "carried", "members"):
             older.execute(f"DROP TABLE {table}")
+        older.execute("ALTER TABLE writes DROP COLUMN member")
         older.execute("PRAGMA user_version = 0")
     async with retriever_on(tmp_path) as retriever:
         assert (await retriever.client.search("apple")).passages == ["apple"]
@@ -337,5 +338,5 @@ async def test_a_catalogue_of_a_later_release_is_refused(tmp_path: Path) -> None
     with sqlite3.connect(tmp_path / "catalogue.sqlite3") as later:
         later.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
     with pytest.raises(CatalogueTooNewError, match="run the release"):
-        async with open_database(tmp_path / "catalogue.sqlite3"):
+        async with open_database(f"sqlite:///{tmp_path}/catalogue.sqlite3"):
             pass

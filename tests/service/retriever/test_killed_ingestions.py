@@ -134,7 +134,7 @@ async def test_a_sync_that_a_kill_cut_short_is_ended_by_the_next(tmp_path: Path)
 async def test_a_job_goes_to_one_worker_at_a_time_and_on_when_its_lease_runs_out(
     tmp_path: Path,
 ) -> None:
-    async with open_database(tmp_path / "catalogue.sqlite3") as database:
+    async with open_database(f"sqlite:///{tmp_path}/catalogue.sqlite3") as database:
         items = [NewItem("a.txt", "waiting", segment="s", bytes=1)]
         job = NewJob("acme", "docs", IngestionOptions(), items, time.time())
         await JobRows(database).create(job, 10)

@@ -25,7 +25,7 @@ def rendered(folder: str) -> list[Manifest]:
     return [document for document in yaml.safe_load_all(done.stdout) if document]
 
 
-@pytest.fixture(scope="session", params=["base", "overlays/dev"])
+@pytest.fixture(scope="session", params=["base", "overlays/dev", "overlays/shared"])
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
     return rendered(request.param)
 
