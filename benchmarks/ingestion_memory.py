@@ -72,7 +72,7 @@ def main() -> int:
 
 
 async def _measure(chunks: int, every: int) -> int:
-    parent: list[int] = []
+    parent: list[float] = []
     print("MiB, own memory (and of files, which the system takes back)")
     print(f"{'chunks':>8} {'chunks/s':>9} {'parent':>14} {'index':>14} {'parser':>14}")
     with tempfile.TemporaryDirectory() as folder:

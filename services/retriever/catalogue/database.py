@@ -25,7 +25,7 @@ class Database(shared.Database):
     """Reads of a SQLite file that cost one visit to a thread each."""
 
     async def glance(self, look: Callable[[Connection], Looked]) -> Looked:
-        """Read from one consistent state at the least cost, as every search does twice.
+        """Read from one consistent state at the least cost, as every search does.
 
         On SQLite a read through the asynchronous driver visits a thread for each statement, and
         for begin and end; this one visits it once.

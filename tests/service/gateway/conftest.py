@@ -16,6 +16,7 @@ POSTGRES_EVERY_TIME = (
     "test_keys",
     "test_outage",
     "test_registry",
+    "test_rollouts",
 )
 """Tests whose statements cover the registry; the others run on Postgres in the long campaigns."""
 
