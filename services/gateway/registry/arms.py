@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,10 +25,18 @@ _FIRST_TOKEN_MS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time, in seconds since the epoch."""
+
+    since: float
+    until: float = math.inf
+
+
 async def rates(
-    connection: AsyncConnection, tenant: str, release: str, *, since: float, slow_after_ms: float
+    connection: AsyncConnection, tenant: str, release: str, span: Span, *, slow_after_ms: float
 ) -> Mapping[str, Rate]:
-    """Count what happened to a release's answers since a time.
+    """Count what happened to a release's answers in a stretch of time.
 
     Left out are requests that a caller got wrong or did not wait for, and those that were steered
     by hand or narrowed what is looked up.
@@ -45,25 +55,25 @@ async def rates(
             ).where(
                 _ledger.tenant == tenant,
                 _ledger.release == release,
-                _ledger.at >= since,
+                *_within(_ledger.at, span),
                 _ledger.overridden.is_(False),
             )
         )
     ).one()
-    scored = await _scored(connection, tenant, release, since)
+    scored = await _scored(connection, tenant, release, span)
     of_answers = ("abstentions", "invalid_citations", "slow_answers")
     counted = {name: Rate(getattr(row, name), row.answered) for name in of_answers}
     return {"errors": Rate(row.errors, row.trials), "bad_feedback": scored, **counted}
 
 
-async def _scored(connection: AsyncConnection, tenant: str, release: str, since: float) -> Rate:
+async def _scored(connection: AsyncConnection, tenant: str, release: str, span: Span) -> Rate:
     table = tables.feedback.c
     row = (
         await connection.execute(
             select(func.count().label("all"), _count(table.score < GOOD).label("bad")).where(
                 table.tenant == tenant,
                 table.release == release,
-                table.asked_at >= since,
+                *_within(table.asked_at, span),
                 table.overridden.is_(False),
             )
         )
@@ -73,3 +83,8 @@ async def _scored(connection: AsyncConnection, tenant: str, release: str, since:
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+
+def _within(column: ColumnElement[float], span: Span) -> list[ColumnElement[bool]]:
+    began = column >= span.since
+    return [began] if math.isinf(span.until) else [began, column < span.until]

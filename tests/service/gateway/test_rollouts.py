@@ -165,6 +165,7 @@ async def test_a_candidate_that_fails_is_rolled_back_by_itself(stack: ChatStack)
         return bool((await seen(stack, id_))["state"] == "rolled_back")
 
     await eventually(found_out)
+    await stack.gateway.resources.answering.write_ledger()
     ended = await seen(stack, id_)
     assert "worse at errors" in ended["reason"]
     (errors,) = [check for check in ended["checks"] if check["check"] == "errors"]
@@ -172,6 +173,8 @@ async def test_a_candidate_that_fails_is_rolled_back_by_itself(stack: ChatStack)
     assert statuses[200] >= 1
     assert await serves(stack) == "support/1"
     assert (await stack.ask(conversation_id="after")).status == 200
+    await stack.gateway.resources.answering.write_ledger()
+    assert (await seen(stack, id_))["checks"] == ended["checks"]
 
 
 async def test_a_candidate_that_readers_dislike_is_rolled_back(stack: ChatStack) -> None:
