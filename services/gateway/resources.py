@@ -31,6 +31,7 @@ from services.gateway.registry.schema import migrate
 from services.gateway.registry.snapshot import Snapshot
 from services.gateway.rollouts.controller import Controller
 from services.gateway.rollouts.desk import RolloutDesk
+from services.gateway.rollouts.moving import Mover
 from services.gateway.settings import Settings
 from services.gateway.training import TrainingDesk
 
@@ -91,6 +92,7 @@ async def open_resources(
         intake = _intake(registry, settings)
         await intake.sweep()
         binding = Binding(registry, settings.warm_timeout_seconds)
+        mover = Mover(settings.warm_timeout_seconds, settings.rollouts.keep_warm_seconds)
         resources = Resources(
             registry=registry,
             key_usage=key_usage,
@@ -99,8 +101,8 @@ async def open_resources(
             intake=intake,
             training=TrainingDesk(registry, intake.artifacts, intake, intake.staging),
             binding=binding,
-            rollouts=RolloutDesk(registry, binding),
-            controller=_controller(registry, settings),
+            rollouts=RolloutDesk(registry, binding, mover),
+            controller=Controller(registry, mover, settings.rollouts.lease_seconds),
             knowledge=open_desks(
                 settings, registry, intake.artifacts, retriever, answering.admission, metrics
             ),
@@ -139,15 +141,6 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
         Loop("key_usage", settings.key_usage_seconds, resources.key_usage.write),
         Loop("ledger", settings.ledger_flush_seconds, resources.answering.write_ledger),
         *loops_of(resources.knowledge, settings),
-    )
-
-
-def _controller(registry: Registry, settings: Settings) -> Controller:
-    return Controller(
-        registry,
-        warm_timeout_seconds=settings.warm_timeout_seconds,
-        keep_warm_seconds=settings.rollouts.keep_warm_seconds,
-        lease_seconds=settings.rollouts.lease_seconds,
     )
 
 

@@ -105,16 +105,18 @@ async def begin(
     return (await find(change.connection, change.actor.tenant, name, id_)).rollout
 
 
-async def move(change: Change, standing: Standing, event: Event, *, reason: str | None) -> Rollout:
+async def move(change: Change, current: Standing, event: Event, *, reason: str | None) -> Rollout:
     """Let an event move a rollout, and its assistant with it.
+
+    Args:
+        current: the rollout as it was read in this change.
 
     Raises:
         RolloutState: the event has no meaning where the rollout stands now.
         RolloutOutdated: the assistant serves something else than what is to be taken back.
     """
-    seen = standing.rollout
+    seen = current.rollout
     name, id_ = seen.assistant, seen.id
-    current = await find(change.connection, change.actor.tenant, name, id_)
     try:
         progress = after(current.progress, event)
     except NotPossible as error:

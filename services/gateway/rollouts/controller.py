@@ -16,11 +16,12 @@ import structlog
 from services.chassis.errors import ServiceError
 from services.domain.rollouts.states import Event, State
 from services.gateway.binding import AdapterFailed, unproven
-from services.gateway.registry import adapters, leases, rollouts
-from services.gateway.registry.changes import Actor, Change, Registry
+from services.gateway.registry import leases, rollouts
+from services.gateway.registry.changes import Actor, Registry
 from services.gateway.registry.rollouts import Standing
 from services.gateway.rollouts.analysing import seen_of
 from services.gateway.rollouts.deciding import Decision, on_canary, on_warming
+from services.gateway.rollouts.moving import Mover
 
 _log = structlog.get_logger(__name__)
 
@@ -33,8 +34,7 @@ class Controller:
     """Moves rollouts."""
 
     registry: Registry
-    warm_timeout_seconds: float
-    keep_warm_seconds: float
+    mover: Mover
     lease_seconds: float
     name: str = field(default_factory=lambda: uuid4().hex)
     """What this gateway calls itself as the lease's holder."""
@@ -65,8 +65,9 @@ class Controller:
                 )
                 if current.rollout.version != rollout.version:
                     return
-                moved = await rollouts.move(change, current, decision.event, reason=decision.reason)
-                await self._keep_warm(change, current, moved.state)
+                moved = await self.mover.move(
+                    change, current, decision.event, reason=decision.reason
+                )
         except ServiceError as error:
             _log.warning("rollout.not_moved", rollout=rollout.id, reason=error.message)
             return
@@ -85,32 +86,21 @@ class Controller:
             case State.PENDING:
                 return Decision(Event.START, "the rollout begins")
             case State.WARMING:
-                return await self._on_warming(standing, now - rollout.entered_at)
+                return self._on_warming(standing, now - rollout.entered_at)
             case State.CANARY:
                 async with self.registry.database.read() as connection:
                     seen = await seen_of(connection, standing)
                 return on_canary(rollout, seen, elapsed=now - rollout.entered_at)
         return None
 
-    async def _on_warming(self, standing: Standing, elapsed: float) -> Decision | None:
+    def _on_warming(self, standing: Standing, elapsed: float) -> Decision | None:
         if standing.adapter is None:
-            return on_warming([], None, elapsed=elapsed, patience=self.warm_timeout_seconds)
+            return on_warming([], None, elapsed=elapsed, patience=self.mover.warm_timeout_seconds)
         waiting, failed = list[str](), None
         try:
             waiting = unproven(self.registry.keeper.current, standing.adapter)
         except AdapterFailed as error:
             failed = error.message
-        return on_warming(waiting, failed, elapsed=elapsed, patience=self.warm_timeout_seconds)
-
-    async def _keep_warm(self, change: Change, before: Standing, state: str) -> None:
-        """Keep loaded what a rollback would need, and load what is to be proven."""
-        wanted = {
-            State.WARMING: (before.adapter, self.warm_timeout_seconds),
-            State.PROMOTED: (
-                await rollouts.adapter_of(change.connection, before.tenant, before.rollout.stable),
-                self.keep_warm_seconds,
-            ),
-        }
-        adapter, seconds = wanted.get(State(state), (None, 0.0))
-        if adapter is not None:
-            await adapters.want(change, adapter, seconds=seconds)
+        return on_warming(
+            waiting, failed, elapsed=elapsed, patience=self.mover.warm_timeout_seconds
+        )

@@ -9,8 +9,6 @@ from services.contracts.rollouts import Analysis, Rollout
 from services.domain.rollouts.evidence import Check, Finding
 from services.domain.rollouts.states import Event
 
-BASE_ONLY = "the candidate has no adapter, so that nothing has to be loaded"
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:

@@ -13,6 +13,7 @@ from services.gateway.registry.assistants import Expected
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.idempotency import Attempt
 from services.gateway.rollouts.analysing import seen_of, shown
+from services.gateway.rollouts.moving import Mover
 
 
 class NothingToRollOut(Conflict):
@@ -33,6 +34,7 @@ class RolloutDesk:
 
     registry: Registry
     binding: Binding
+    mover: Mover
 
     async def begin(
         self, actor: Actor, name: str, write: RolloutWrite, attempt: Attempt | None
@@ -71,7 +73,7 @@ class RolloutDesk:
                     "If-Match.",
                     param="If-Match",
                 )
-            return await rollouts.move(change, standing, event, reason=actor.reason)
+            return await self.mover.move(change, standing, event, reason=actor.reason)
 
     async def read(self, tenant: str, name: str, id_: str) -> Rollout:
         """Read a rollout, with what its checks say now."""

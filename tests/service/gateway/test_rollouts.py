@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from services.contracts.rollouts import ARM_HEADER
 from services.gateway.registry import tables
@@ -249,14 +251,19 @@ async def test_no_answer_fails_or_is_anothers_while_releases_come_and_go(stack: 
 async def test_too_few_answers_make_a_rollout_inconclusive_and_say_what_is_missing(
     stack: ChatStack,
 ) -> None:
-    _, new = await two_versions(stack)
+    old, new = await two_versions(stack)
     analysis = {"min_samples": 7, "max_duration_seconds": 0.1}
     id_ = await begun(stack, new, 50, hold_seconds=0, analysis=analysis)
     held = await comes_to(stack, id_, "inconclusive")
     assert "needs 7 more" in held["reason"]
     assert held["weight"] == 50
+    asked = time.time()
     assert (await act(stack, id_, "promote")).body["state"] == "promoted"
     assert await serves(stack) == "support/2"
+    # Promoted by hand, too, the former adapter is kept for a rollback.
+    async with stack.gateway.resources.registry.database.read() as connection:
+        wanted = select(tables.adapters.c.wanted_until).where(tables.adapters.c.id == old)
+        assert (await connection.scalar(wanted) or 0) > asked + FOREVER
 
 
 async def test_an_operator_holds_a_rollout_lets_it_go_on_and_ends_it(stack: ChatStack) -> None:

@@ -144,9 +144,12 @@ async def test_a_stream_names_the_role_first_and_the_usage_last(subject: Subject
     assert done == "[DONE]"
     assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
-    assert [chunk["usage"]["completion_tokens"] for chunk in chunks] == [0, 1, 2, 3, 4]
-    reasons = [chunk["choices"][0]["finish_reason"] for chunk in chunks]
-    assert reasons == [None] * 4 + ["length"]
+    # Tokens made while the server was busy come together in one chunk.
+    made = [chunk["usage"]["completion_tokens"] for chunk in chunks]
+    assert (made[0], made[-1]) == (0, 4)
+    assert made == sorted(set(made))
+    *earlier, last = [chunk["choices"][0]["finish_reason"] for chunk in chunks]
+    assert (set(earlier), last) == ({None}, "length")
     assert usage["choices"] == []
     assert usage["usage"]["completion_tokens"] == 4
     assert len({event["id"] for event in [*chunks, usage]}) == 1
