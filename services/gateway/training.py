@@ -52,12 +52,15 @@ class TrainingDesk:
                 )
             await self.artifacts.put_folder(training_jobs.input_folder(job_id), Path(folder))
         what = f"train {digest} {spec.model_dump_json()}"
-        async with self.registry.change(actor) as change:
-            act = partial(training_jobs.queue, change, job_id, spec)
-            job = await idempotency.once(change, attempt, what, act, TrainingJob, status=201)
-        if job.id != job_id:
-            await self.artifacts.delete_folder(training_jobs.input_folder(job_id))
-        return job
+        queued = None
+        try:
+            async with self.registry.change(actor) as change:
+                act = partial(training_jobs.queue, change, job_id, spec)
+                queued = await idempotency.once(change, attempt, what, act, TrainingJob, status=201)
+            return queued
+        finally:
+            if queued is None or queued.id != job_id:
+                await self.artifacts.delete_folder(training_jobs.input_folder(job_id))
 
     async def cancel(
         self, actor: Actor, job_id: str, attempt: Attempt | None = None

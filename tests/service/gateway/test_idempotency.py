@@ -149,8 +149,8 @@ async def test_a_training_is_queued_once_and_cancelled_once(gateway: GatewayUnde
     other = await admin.post(path, data=rows("{}"), headers=ONCE)
     assert (other.status, other.code) == (409, "idempotency_key_reused")
     assert len((await admin.get(path)).body["data"]) == 1
-    kept = list((gateway.settings.data_dir / "artifacts" / "jobs").iterdir())
-    assert [folder.name for folder in kept] == [first.body["id"]]
+    kept = (gateway.settings.data_dir / "artifacts" / "jobs").rglob("*.jsonl")
+    assert [file.parts[-3] for file in kept] == [first.body["id"]]
     cancel, once = f"{path}/{first.body['id']}/cancel", {"Idempotency-Key": "cancel"}
     assert (await admin.post(cancel, headers=once)).body["status"] == "cancelled"
     assert (await admin.post(cancel, headers=once)).body["status"] == "cancelled"
