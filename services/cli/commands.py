@@ -11,14 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from services.cli.connection import Connection, connected
-from services.contracts.assistants import AssistantWrite, Profile, RetrievalPolicy
+from services.contracts.assistants import Profile
 from services.contracts.datasets import DatasetPolicy
 from services.contracts.jobs import TrainingSpec
 from services.contracts.keys import Scope
 
 documents = typer.Typer(help="Documents of a collection.", no_args_is_help=True)
-adapters = typer.Typer(help="Adapter versions.", no_args_is_help=True)
-assistants = typer.Typer(help="Assistants: what apps call as `model`.", no_args_is_help=True)
 trainings = typer.Typer(help="Training jobs of the tuner.", no_args_is_help=True)
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 
@@ -101,71 +99,6 @@ async def search_documents(
             soft_wrap=True,
         )
         console.print(escape(one.text), soft_wrap=True)
-
-
-@adapters.command("add")
-@connected
-async def add_adapter(connection: Connection, folder: Path) -> None:
-    """Register a PEFT LoRA directory; the same content again gives the same version."""
-    async with connection.gateway() as gateway:
-        version = await gateway.register(folder)
-    Console().print(f"{version.id}  rank {version.rank}  {version.bytes / 1e6:.1f} MB")
-
-
-@adapters.command("list")
-@connected
-async def list_adapters(connection: Connection) -> None:
-    """List adapter versions and where they are proven."""
-    async with connection.gateway() as gateway:
-        page = await gateway.adapters()
-    table = Table("version", "rank", "state", "replicas", box=None)
-    for one in page.data:
-        held = ", ".join(f"{name}: {state.state}" for name, state in one.replicas.items())
-        table.add_row(one.id, str(one.rank), one.state, held)
-    Console().print(table)
-
-
-@assistants.command("set")
-@connected
-async def set_assistant(
-    connection: Connection,
-    name: str,
-    profile: Annotated[Path | None, typer.Option(help="A profile as JSON.")] = None,
-    collection: Annotated[list[str] | None, typer.Option(help="May be given often.")] = None,
-    top_k: int = 3,
-    adapter: Annotated[str | None, typer.Option(help="An adapter version.")] = None,
-    allow_prompt_mismatch: bool = False,
-) -> None:
-    """Bind an assistant; returns once the new release serves."""
-    text = profile.read_text(encoding="utf-8") if profile else "{}"
-    spec = AssistantWrite(
-        profile=Profile.model_validate_json(text),
-        retrieval=RetrievalPolicy(collections=collection, top_k=top_k) if collection else None,
-        adapter=adapter,
-        allow_prompt_mismatch=allow_prompt_mismatch,
-    )
-
-    async with connection.gateway() as gateway:
-        bound = await gateway.put_assistant(name, spec)
-    Console().print(f"{bound.id} serves {bound.stable.id}")
-
-
-@assistants.command("list")
-@connected
-async def list_assistants(connection: Connection) -> None:
-    """List assistants and what they serve."""
-    async with connection.gateway() as gateway:
-        page = await gateway.assistants()
-    table = Table("assistant", "release", "adapter", "collections", box=None)
-    for one in page.data:
-        policy = one.stable.retrieval
-        table.add_row(
-            one.id,
-            one.stable.id,
-            one.stable.adapter or "-",
-            ", ".join(policy.collections) if policy else "-",
-        )
-    Console().print(table)
 
 
 @trainings.command("add")

@@ -7,11 +7,12 @@ import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 import orjson
+from pydantic import BaseModel
 
 from services.chassis.errors import InvalidRequest, NotFound
 from services.chassis.http import Peer
@@ -20,11 +21,12 @@ from services.contracts.adapters import (
     MANIFEST_FILE,
     WEIGHTS_FILE,
     AdapterVersion,
-    AdapterVersionPage,
 )
-from services.contracts.assistants import Assistant, AssistantPage, AssistantWrite
+from services.contracts.assistants import Assistant, AssistantWrite
 from services.contracts.jobs import ROWS_FILE, TrainingJob, TrainingJobPage, TrainingSpec
 from services.contracts.knowledge import DocumentPage, SearchResult, UploadReceipt
+
+_Shape = TypeVar("_Shape", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +73,15 @@ class Gateway:
         async with self.peer.stream("POST", "/admin/adapters", data=form, content_type=None) as r:
             return AdapterVersion.model_validate_json(await r.read())
 
-    async def adapters(self) -> AdapterVersionPage:
-        """List the adapter versions."""
-        return AdapterVersionPage.model_validate(await self.peer.json("GET", "/admin/adapters"))
+    async def read(self, path: str, shape: type[_Shape]) -> _Shape:
+        """Read one of the admin routes."""
+        return shape.model_validate(await self.peer.json("GET", path))
 
     async def put_assistant(self, name: str, spec: AssistantWrite) -> Assistant:
         """Bind an assistant; returns once the new release serves."""
         body = orjson.loads(spec.model_dump_json())
         path = f"/admin/assistants/{quote(name)}"
         return Assistant.model_validate(await self.peer.json("PUT", path, body=body))
-
-    async def assistants(self) -> AssistantPage:
-        """List the assistants."""
-        return AssistantPage.model_validate(await self.peer.json("GET", "/admin/assistants"))
 
     async def train(self, rows: bytes, spec: TrainingSpec) -> TrainingJob:
         """Queue a training."""

@@ -14,7 +14,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from services.chassis.errors import ServiceError
-from services.cli import commands, datasets, evaluation, jobs, rollouts
+from services.cli import (
+    adapters,
+    assistants,
+    commands,
+    datasets,
+    evaluation,
+    jobs,
+    profiles,
+    releases,
+    replicas,
+    rollouts,
+)
 from services.cli.failures import CommandError
 
 INTERRUPTED = 130
@@ -28,10 +39,13 @@ app = typer.Typer(
 )
 app.command()(commands.ask)
 app.add_typer(commands.documents, name="documents")
-app.add_typer(commands.adapters, name="adapters")
-app.add_typer(commands.assistants, name="assistants")
+app.add_typer(adapters.adapters, name="adapters")
+app.add_typer(profiles.profiles, name="profiles")
+app.add_typer(assistants.assistants, name="assistants")
+app.add_typer(releases.releases, name="releases")
 app.add_typer(rollouts.rollouts, name="rollouts")
 app.add_typer(datasets.datasets, name="data")
+app.add_typer(replicas.replicas, name="replicas")
 app.add_typer(commands.trainings, name="trainings")
 app.add_typer(commands.keys, name="keys")
 app.add_typer(jobs.jobs, name="jobs")

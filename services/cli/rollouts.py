@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from rich.table import Column, Table
 from services.chassis.errors import UpstreamFailed, UpstreamTimeout
 from services.chassis.http import Peer
 from services.cli.connection import Connection, connected
+from services.cli.profiles import chosen_profile
 from services.contracts.assistants import Assistant, AssistantWrite, Profile, RetrievalPolicy
 from services.contracts.audit import REASON_HEADER, AuditEvent
 from services.contracts.rollouts import (
@@ -46,7 +46,8 @@ async def begin(
         str | None, typer.Option(help="An adapter version, or `none`; the present one if unset.")
     ] = None,
     profile: Annotated[
-        Path | None, typer.Option(help="A profile as JSON; the present one if unset.")
+        str | None,
+        typer.Option(help="A profile as JSON, or a version's id; the present one if unset."),
     ] = None,
     collection: Annotated[
         list[str] | None, typer.Option(help="May be given often; the present ones if unset.")
@@ -73,7 +74,8 @@ async def begin(
     async with connection.gateway() as gateway:
         path = f"/admin/assistants/{quote(name)}"
         present = Assistant.model_validate(await gateway.peer.json("GET", path))
-        bundle = _bundle(present, adapter, profile, collection)
+        chosen = await chosen_profile(gateway, profile) if profile else None
+        bundle = _bundle(present, adapter, chosen, collection)
         write = RolloutWrite(
             bundle=bundle.model_copy(update={"allow_prompt_mismatch": allow_prompt_mismatch}),
             strategy="immediate" if immediate else "canary",
@@ -165,7 +167,7 @@ _action("abort", "End a rollout without a verdict.")
 
 
 def _bundle(
-    present: Assistant, adapter: str | None, profile: Path | None, collections: list[str] | None
+    present: Assistant, adapter: str | None, profile: Profile | None, collections: list[str] | None
 ) -> AssistantWrite:
     """Take over what the assistant serves now wherever nothing else is named."""
     stable = present.stable
@@ -173,9 +175,8 @@ def _bundle(
     if collections:
         looked_up: dict[str, Any] = policy.model_dump() if policy else {}
         policy = RetrievalPolicy.model_validate({**looked_up, "collections": collections})
-    text = profile.read_text(encoding="utf-8") if profile else None
     return AssistantWrite(
-        profile=Profile.model_validate_json(text) if text else stable.profile,
+        profile=profile or stable.profile,
         retrieval=policy,
         adapter=stable.adapter if adapter is None else None if adapter == "none" else adapter,
         description=present.description,

@@ -53,6 +53,34 @@ class Profile(Wire):
     """What happens to a system or developer message of the caller's."""
 
 
+ProfileHash = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+"""Names a version of a profile by its content: 12 hex of the sha256 of its canonical JSON."""
+
+
+class ProfileVersion(Wire):
+    """A profile by its content, and which releases are made with it."""
+
+    id: ProfileHash
+    object: Literal["profile.version"] = "profile.version"
+    created_at: int
+    """When the first release with it was made."""
+    created_by: str
+    """The id of the key that made that release."""
+    profile: Profile
+    releases: list[str]
+    """Every release with it, `<assistant>/<number>`, oldest first."""
+    serving: list[str]
+    """The assistants that serve it now."""
+
+
+class ProfileVersionPage(Wire):
+    """The tenant's profile versions, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[ProfileVersion]
+    has_more: bool
+
+
 class RetrievalPolicy(Wire):
     """What an assistant may look up, and how."""
 

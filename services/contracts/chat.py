@@ -59,6 +59,8 @@ class ChatRequest(BaseModel):
     """Inkstone's own: narrow retrieval for this request."""
     conversation_id: Annotated[str | None, Field(max_length=256)] = None
     """Inkstone's own: keeps the turns of one chat on one arm."""
+    include_reasoning: bool = False
+    """Show what a profile that reasons in steps thought before its answer, as `reasoning`."""
 
 
 class Citation(Wire):

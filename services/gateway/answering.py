@@ -119,7 +119,12 @@ class Answering:
             account.finish("retrieve")
 
         source = await self.composer.source(account, target, conversation, parameters)
-        reply = open_reply(account, target, structured=parameters.structured)
+        reply = open_reply(
+            account,
+            target,
+            structured=parameters.structured,
+            include_reasoning=request.include_reasoning,
+        )
         account.finish("compose")
 
         if target.release is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from services.chassis.errors import Conflict, Unavailable, UpstreamTimeout
+from services.chassis.errors import Conflict, InvalidRequest, Unavailable, UpstreamTimeout
 from services.contracts.adapters import AdapterManifest, ReplicaAdapterState
 from services.contracts.assistants import Assistant, AssistantWrite, Profile
+from services.domain.output_schema import SchemaError, check_schema
 from services.domain.rendering import prompt_hash
 from services.gateway import slots
 from services.gateway.registry import adapters, assistants
@@ -44,6 +45,18 @@ class WarmingTimeout(UpstreamTimeout):
     """The replicas did not prove the adapter version in time."""
 
     code = "adapter_warming_timeout"
+
+
+class BaseMismatch(Conflict):
+    """The adapter was trained on another base than the engines serve."""
+
+    code = "base_mismatch"
+
+
+class InvalidProfile(InvalidRequest):
+    """The profile cannot be served as it is."""
+
+    code = "invalid_profile"
 
 
 class AssistantNameTaken(Conflict):
@@ -89,11 +102,13 @@ class Binding:
         snapshot = self.registry.keeper.current
         if any(replica.base_model == name for replica in snapshot.replicas):
             raise AssistantNameTaken(f"{name!r} is the base's own name; choose another one.")
+        _check_profile(write.profile)
         if write.adapter is None:
             return False
         version = await adapters.find(change.connection, change.actor.tenant, write.adapter)
         if version.state == "retired":
             raise AdapterRetired(f"{write.adapter!r} is retired; register it again first.")
+        _check_base(version.manifest, snapshot)
         slots.check_room(snapshot, write.adapter)
         mismatch = _prompt_difference(version.manifest, write.profile, snapshot)
         if mismatch is not None and not write.allow_prompt_mismatch:
@@ -140,6 +155,35 @@ def unproven(snapshot: Snapshot, adapter: str) -> list[str]:
             )
         waiting.append(replica.replica)
     return waiting
+
+
+def _check_profile(profile: Profile) -> None:
+    if profile.output_schema is None:
+        return
+    try:
+        check_schema(profile.output_schema)
+    except SchemaError as error:
+        raise InvalidProfile(
+            f"The profile's output_schema cannot be enforced: {error}; mend it and send it again.",
+            param="profile.output_schema",
+        ) from error
+    if profile.reasoning == "cot":
+        raise InvalidProfile(
+            "The profile's output_schema leaves no room for reasoning in steps; set reasoning to "
+            "direct, or put a field for the steps into the schema.",
+            param="profile.reasoning",
+        )
+
+
+def _check_base(manifest: AdapterManifest, snapshot: Snapshot) -> None:
+    trained_on = manifest.training.base_fingerprint
+    for replica in snapshot.replicas:
+        if replica.live and trained_on not in (None, replica.base_fingerprint):
+            raise BaseMismatch(
+                f"The adapter was trained on the base {manifest.base_model} ({trained_on}) and "
+                f"{replica.replica!r} serves {replica.base_model} ({replica.base_fingerprint}); "
+                "train it on that base."
+            )
 
 
 def _prompt_difference(

@@ -17,7 +17,7 @@ from services.gateway.conversation import Conversation
 from services.gateway.generation import Abstaining, AnswerSource, Engines
 from services.gateway.parameters import EngineParameters
 from services.gateway.registry.snapshot import Snapshot
-from services.gateway.replies import Marking, Reply
+from services.gateway.replies import Marking, Reply, Steps
 from services.gateway.resolution import Target, able, context_of
 
 LIVE_PRIORITY = 0
@@ -68,13 +68,22 @@ class Composer:
         return Engines(self.engines, replicas, EngineCall(target.adapter, body, account.request_id))
 
 
-def open_reply(account: Account, target: Target, *, structured: bool) -> Reply:
-    """Open the reply to a request whose prompt is composed."""
+def open_reply(
+    account: Account, target: Target, *, structured: bool, include_reasoning: bool = False
+) -> Reply:
+    """Open the reply to a request whose prompt is composed.
+
+    Args:
+        include_reasoning: whether the app asks for the steps before the answer.
+    """
     marking = Marking.NONE
     if target.policy is not None or account.grounding.asked:
         marking = Marking.FIELD if structured else Marking.MARKERS
     passages = account.grounding.passages[: account.passages]
-    return Reply(target.model, passages, marking, account.usage)
+    steps: Steps = "none"
+    if target.profile.reasoning == "cot" and not structured:
+        steps = "shown" if include_reasoning else "hidden"
+    return Reply(target.model, passages, marking, account.usage, steps)
 
 
 def _engine_body(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import orjson
@@ -14,6 +14,7 @@ from services.contracts.assistants import Abstention
 from services.contracts.chat import Citation
 from services.contracts.knowledge import Passage
 from services.domain.citations import CitationFilter, find_markers
+from services.domain.reasoning import ReasoningFilter
 from services.gateway.accounts import Usage
 
 CITATIONS_FIELD = "citations"
@@ -21,6 +22,13 @@ CITATIONS_FIELD = "citations"
 
 _ENVELOPE = ("id", "object", "created", "system_fingerprint")
 """What is kept of an engine's envelope; the rest is the engine's own affair."""
+
+
+Steps = Literal["none", "hidden", "shown"]
+"""Whether the model thinks aloud before its answer, and whether the app is told what."""
+
+_ENGINES_STEPS = ("reasoning", "reasoning_content")
+"""Where an engine that takes a model's steps apart by itself puts them."""
 
 
 class Marking(Enum):
@@ -40,6 +48,7 @@ class Choice:
 
     passages: int
     marking: Marking
+    steps: ReasoningFilter | None = None
     completion_tokens: int = 0
     cited: list[int] = field(default_factory=list)
     invalid: int = 0
@@ -53,11 +62,15 @@ class Choice:
 
     def push(self, text: str) -> str:
         """Take more of the engine's text and return what can be shown."""
-        return self._shown(self._filter.push(text) if self._filter else text)
+        answer = self.steps.push(text) if self.steps else text
+        return self._shown(self._filter.push(answer) if self._filter else answer)
 
     def close(self) -> str:
         """Return what was held back, and settle what the text cites."""
-        shown = self._shown(self._filter.close()) if self._filter else ""
+        rest = self.steps.close() if self.steps else ""
+        shown = self._shown(
+            self._filter.push(rest) + self._filter.close() if self._filter else rest
+        )
         if self._filter:
             self.cited, self.invalid = self._filter.cited, self._filter.invalid
         elif self.marking is Marking.FIELD:
@@ -100,6 +113,7 @@ class Reply:
     passages: Sequence[Passage]
     marking: Marking
     usage: Usage
+    steps: Steps = "none"
     choices: dict[int, Choice] = field(default_factory=dict)
     envelope: dict[str, Any] = field(default_factory=dict)
 
@@ -143,12 +157,14 @@ class Reply:
 
     def _choice(self, index: int) -> Choice:
         if index not in self.choices:
-            self.choices[index] = Choice(len(self.passages), self.marking)
+            steps = ReasoningFilter() if self.steps != "none" else None
+            self.choices[index] = Choice(len(self.passages), self.marking, steps)
         return self.choices[index]
 
     def _delta(self, choice: dict[str, Any]) -> dict[str, Any] | None:
         """Check a piece of one choice; a piece that is all held back is no piece."""
         state, delta = self._choice(choice.get("index", 0)), choice.get("delta") or {}
+        told_before = state.steps.reasoning if state.steps else ""
         choice["delta"] = delta
         content, finished = delta.get("content"), choice.get("finish_reason") is not None
         shown = state.push(content) if content else ""
@@ -157,6 +173,7 @@ class Reply:
             delta["annotations"] = self._annotations(state)
         if content or shown:
             delta["content"] = shown
+        self._tell_steps(choice, delta, state, told_before)
         silent = not shown and bool(content) and not finished and not choice.get("logprobs")
         return None if silent and set(delta) <= {"content"} else choice
 
@@ -166,8 +183,23 @@ class Reply:
         if message.get("content"):
             shown = state.push(message["content"])
             message["content"] = shown + state.close()
+        self._tell_steps(choice, message, state, "")
         message["annotations"] = self._annotations(state)
         return choice
+
+    def _tell_steps(
+        self, choice: dict[str, Any], message: dict[str, Any], state: Choice, told: str
+    ) -> None:
+        """Add the steps once they are known, where the app asked; else leave no trace of them."""
+        if state.steps is None:
+            return
+        if self.steps == "hidden":
+            for name in _ENGINES_STEPS:
+                message.pop(name, None)
+            # The tokens' probabilities would spell out what was thought.
+            choice["logprobs"] = None
+        elif state.steps.reasoning and not told:
+            message["reasoning"] = state.steps.reasoning
 
     def _note_usage(self, event: dict[str, Any]) -> None:
         """Keep the usage so far: of one choice in its chunks, of all of them in the last."""

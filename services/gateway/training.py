@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,8 +17,9 @@ from services.contracts.jobs import ROWS_FILE, JobResult, TrainingJob, TrainingS
 from services.gateway.adapters.examination import Labels
 from services.gateway.adapters.importing import copy_adapter
 from services.gateway.adapters.intake import AdapterIntake
-from services.gateway.registry import training_jobs
+from services.gateway.registry import idempotency, training_jobs
 from services.gateway.registry.changes import Actor, Registry
+from services.gateway.registry.idempotency import Attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,9 @@ class TrainingDesk:
     staging: Path
     """Where rows and adapters lie while they are moved."""
 
-    async def queue(self, actor: Actor, spec: TrainingSpec, rows: BinaryIO) -> TrainingJob:
+    async def queue(
+        self, actor: Actor, spec: TrainingSpec, rows: BinaryIO, attempt: Attempt | None = None
+    ) -> TrainingJob:
         """Store the rows and queue the job.
 
         Raises:
@@ -37,8 +42,8 @@ class TrainingDesk:
         """
         job_id = training_jobs.new_job_id()
         with self._folder() as folder:
-            size = await asyncio.to_thread(_write, rows, Path(folder) / ROWS_FILE)
-            if size == 0:
+            digest = await asyncio.to_thread(_write, rows, Path(folder) / ROWS_FILE)
+            if digest is None:
                 raise InvalidRequest(
                     "The file holds no rows; write one JSON object a line with `prompt` and "
                     "`completion`.",
@@ -46,7 +51,24 @@ class TrainingDesk:
                     param="file",
                 )
             await self.artifacts.put_folder(training_jobs.input_folder(job_id), Path(folder))
-        return await training_jobs.queue(self.registry, actor, job_id, spec)
+        what = f"train {digest} {spec.model_dump_json()}"
+        queued = None
+        try:
+            async with self.registry.change(actor) as change:
+                act = partial(training_jobs.queue, change, job_id, spec)
+                queued = await idempotency.once(change, attempt, what, act, TrainingJob, status=201)
+            return queued
+        finally:
+            if queued is None or queued.id != job_id:
+                await self.artifacts.delete_folder(training_jobs.input_folder(job_id))
+
+    async def cancel(
+        self, actor: Actor, job_id: str, attempt: Attempt | None = None
+    ) -> TrainingJob:
+        """Cancel a job."""
+        async with self.registry.change(actor) as change:
+            act = partial(training_jobs.cancel, change, job_id)
+            return await idempotency.once(change, attempt, f"cancel {job_id}", act, TrainingJob)
 
     async def finish(self, actor: Actor, job_id: str, result: JobResult) -> None:
         """Write how a job ended; an adapter that it made is examined like any other.
@@ -78,7 +100,11 @@ class TrainingDesk:
         return tempfile.TemporaryDirectory(dir=self.staging)
 
 
-def _write(source: BinaryIO, target: Path) -> int:
+def _write(source: BinaryIO, target: Path) -> str | None:
+    """Write rows and name them by their sha256; None when there are none."""
     with target.open("wb") as file:
         shutil.copyfileobj(source, file)
-        return file.tell()
+        if file.tell() == 0:
+            return None
+    with target.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

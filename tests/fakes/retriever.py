@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from services.chassis.credentials import require_shared_key
 from services.chassis.errors import NotFound, ServiceError, install_error_handlers
+from services.contracts.ingestion import IndexBuild
 from services.contracts.knowledge import (
     CURATOR_HEADER,
     GROUPS_HEADER,
@@ -88,6 +89,8 @@ class FakeRetriever:
     uploaded: list[bytes] = field(default_factory=list)
     """The raw bodies of bulk uploads that came through whole."""
     broken_uploads: int = 0
+    builds: int = 0
+    """How often a new index was asked for."""
     documents: dict[tuple[str, str, str], DocumentText] = field(default_factory=dict)
     """By tenant, collection and id."""
 
@@ -173,6 +176,12 @@ def _add_collections(app: FastAPI, fake: FakeRetriever) -> None:
     @app.get("/collections/{name}")
     async def collection(request: Request, name: str) -> Collection:
         return described(await fake.arrive(request), name)
+
+    @app.post("/index/rebuild")
+    async def rebuild(request: Request) -> IndexBuild:
+        await fake.arrive(request)
+        fake.builds += 1
+        return IndexBuild(status="building", of=fake.builds)
 
     @app.delete("/collections/{name}")
     async def delete(request: Request, name: str) -> Deleted:

@@ -17,7 +17,7 @@ from services.contracts.vector_stores import (
 )
 from services.gateway.clients.retriever import Retriever
 from services.gateway.knowledge.indexing import Indexer
-from services.gateway.registry import vector_store_files, vector_stores
+from services.gateway.registry import uses, vector_store_files, vector_stores
 from services.gateway.registry.changes import Actor, Registry
 from services.gateway.registry.files import Order
 from services.gateway.registry.paging import Page
@@ -136,8 +136,11 @@ class StoreDesk:
         indexer ends the removal.
 
         Raises:
+            CollectionInUse: while an assistant looks things up in it.
             ServiceError: the retriever's, when nothing is known of it as a vector store.
         """
+        async with self.registry.database.read() as connection:
+            await uses.refuse_used_collection(connection, caller.tenant, store)
         known = await vector_stores.label(self.registry, caller.tenant, store)
         if known is None:
             await self.retriever.delete_collection(caller, store)

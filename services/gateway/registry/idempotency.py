@@ -7,8 +7,9 @@ import hmac
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from sqlalchemy import delete, insert, select
 
 from services.chassis.credentials import new_api_key
@@ -16,6 +17,8 @@ from services.chassis.errors import Conflict
 from services.contracts.keys import IssuedKey, Key
 from services.gateway.registry import tables
 from services.gateway.registry.changes import Actor, Change, Registry
+
+_Told = TypeVar("_Told", bound=BaseModel)
 
 
 class IdempotencyKeyReused(Conflict):
@@ -79,6 +82,62 @@ async def remember(change: Change, attempt: Attempt, what: str, status: int, rep
             created_at=change.second,
         )
     )
+
+
+async def once(
+    change: Change,
+    attempt: Attempt | None,
+    what: str,
+    act: Callable[[], Awaitable[_Told]],
+    shape: type[_Told],
+    *,
+    status: int = 200,
+) -> _Told:
+    """Act in a change when a request comes for the first time; later ones get the same reply.
+
+    Raises:
+        IdempotencyKeyReused: when the first request asked for something else.
+    """
+    if attempt is None:
+        return await act()
+    told = await replay(change, attempt, what)
+    if told is not None:
+        return shape.model_validate(told[1])
+    made = await act()
+    await remember(change, attempt, what, status, made.model_dump(mode="json"))
+    return made
+
+
+async def once_elsewhere(
+    registry: Registry,
+    actor: Actor,
+    attempt: Attempt | None,
+    what: str,
+    act: Callable[[], Awaitable[_Told]],
+    shape: type[_Told],
+    *,
+    status: int = 200,
+) -> _Told:
+    """Have another service act when a request comes for the first time.
+
+    The reply is kept after the act: what dies between the two may act again.
+
+    Raises:
+        IdempotencyKeyReused: when the first request asked for something else.
+    """
+    if attempt is None:
+        return await act()
+    async with registry.change(actor) as change:
+        told = await replay(change, attempt, what)
+    if told is not None:
+        return shape.model_validate(told[1])
+    made = await act()
+    async with registry.change(actor) as change:
+
+        async def done() -> _Told:
+            return made
+
+        return await once(change, attempt, what, done, shape, status=status)
 
 
 async def issue_once(

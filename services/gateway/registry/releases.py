@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.errors import NotFound
 from services.contracts.assistants import AssistantWrite, Release
 from services.domain.rendering import profile_hash
 from services.gateway.registry import tables
 from services.gateway.registry.changes import Change
+from services.gateway.registry.rows import release_of
+
+
+class ReleaseNotFound(NotFound):
+    """The assistant has no such release."""
+
+    code = "release_not_found"
 
 
 def serves(release: Release, write: AssistantWrite, *, prompt_mismatch: bool) -> bool:
@@ -45,6 +54,27 @@ async def create(change: Change, name: str, write: AssistantWrite, *, prompt_mis
         )
     )
     return number
+
+
+async def find(connection: AsyncConnection, tenant: str, name: str, number: int) -> Release:
+    """Read one release.
+
+    Raises:
+        ReleaseNotFound: the assistant has none of that number.
+    """
+    table = tables.releases
+    rows = await connection.execute(
+        select(table).where(
+            table.c.tenant == tenant, table.c.assistant == name, table.c.number == number
+        )
+    )
+    row = rows.one_or_none()
+    if row is None:
+        raise ReleaseNotFound(
+            f"There is no release '{name}/{number}'; GET /admin/assistants/{name}/releases lists "
+            "what there is."
+        )
+    return release_of(row)
 
 
 async def point(

@@ -240,7 +240,22 @@ async def _take_back(change: Change, promoted: Standing) -> None:
         raise RolloutOutdated(
             f"{name!r} no longer serves {rollout.candidate}; bind the release that it should serve."
         )
+    await _require_adapter(change, name, rollout.stable)
     await _serve(change, name, _number(rollout.stable))
+
+
+async def _require_adapter(change: Change, name: str, release: str) -> None:
+    """Refuse to go back to a release whose adapter nobody could serve."""
+    adapter = await adapter_of(change.connection, change.actor.tenant, release)
+    table = tables.adapters.c
+    state = await change.connection.scalar(
+        select(table.state).where(table.tenant == change.actor.tenant, table.id == adapter)
+    )
+    if adapter is not None and state != "registered":
+        raise RolloutOutdated(
+            f"{release} serves {adapter!r}, which is retired; register it again, then roll back, "
+            f"or bind {name!r} to the release that it should serve."
+        )
 
 
 async def _active_of(connection: AsyncConnection, tenant: str, name: str) -> str | None:

@@ -7,6 +7,7 @@ from secrets import token_hex
 from typing import Any
 
 from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import Conflict, NotFound
 from services.contracts.jobs import (
@@ -45,24 +46,23 @@ def output_folder(job: TrainingJob) -> str:
     return f"jobs/{job.id}/output-{job.attempts}"
 
 
-async def queue(registry: Registry, actor: Actor, job_id: str, spec: TrainingSpec) -> TrainingJob:
+async def queue(change: Change, job_id: str, spec: TrainingSpec) -> TrainingJob:
     """Queue a job whose rows already lie in the artifact store."""
-    async with registry.change(actor) as change:
-        await change.connection.execute(
-            insert(_jobs).values(
-                id=job_id,
-                tenant=actor.tenant,
-                status="queued",
-                spec=spec.model_dump(mode="json"),
-                created_at=change.second,
-                created_by=actor.key_id,
-                lease_until=0.0,
-                attempts=0,
-                cancel_requested=False,
-            )
+    await change.connection.execute(
+        insert(_jobs).values(
+            id=job_id,
+            tenant=change.actor.tenant,
+            status="queued",
+            spec=spec.model_dump(mode="json"),
+            created_at=change.second,
+            created_by=change.actor.key_id,
+            lease_until=0.0,
+            attempts=0,
+            cancel_requested=False,
         )
-        await change.record("training.queued", None, job_id, {"adapter": spec.adapter})
-    return await one(registry, actor.tenant, job_id)
+    )
+    await change.record("training.queued", None, job_id, {"adapter": spec.adapter})
+    return await find(change.connection, change.actor.tenant, job_id)
 
 
 async def one(registry: Registry, tenant: str, job_id: str) -> TrainingJob:
@@ -72,11 +72,20 @@ async def one(registry: Registry, tenant: str, job_id: str) -> TrainingJob:
         NotFound: when the tenant has no such job.
     """
     async with registry.database.read() as connection:
-        row = (
-            await connection.execute(
-                select(_jobs).where(_jobs.c.tenant == tenant, _jobs.c.id == job_id)
-            )
-        ).one_or_none()
+        return await find(connection, tenant, job_id)
+
+
+async def find(connection: AsyncConnection, tenant: str, job_id: str) -> TrainingJob:
+    """Read one job of a tenant.
+
+    Raises:
+        NotFound: when the tenant has no such job.
+    """
+    row = (
+        await connection.execute(
+            select(_jobs).where(_jobs.c.tenant == tenant, _jobs.c.id == job_id)
+        )
+    ).one_or_none()
     if row is None:
         raise NotFound(f"There is no training job {job_id!r}.", code="job_not_found")
     return _job_of(row)
@@ -95,27 +104,24 @@ async def listed(registry: Registry, tenant: str, page: Page) -> tuple[Sequence[
     return [_job_of(row) for row in rows], more
 
 
-async def cancel(registry: Registry, actor: Actor, job_id: str) -> TrainingJob:
+async def cancel(change: Change, job_id: str) -> TrainingJob:
     """Cancel a queued job at once; ask the worker of a running one to stop.
 
     Raises:
         Conflict: when the job has already ended.
     """
-    job = await one(registry, actor.tenant, job_id)
+    job = await find(change.connection, change.actor.tenant, job_id)
     if job.status not in ("queued", "running"):
         raise Conflict(f"The job {job_id!r} has already {job.status}.", code="job_ended")
-    async with registry.change(actor) as change:
-        mine = update(_jobs).where(_jobs.c.id == job_id)
-        await change.connection.execute(
-            mine.where(_jobs.c.status == "queued").values(
-                status="cancelled", finished_at=change.second
-            )
-        )
-        await change.connection.execute(
-            mine.where(_jobs.c.status == "running").values(cancel_requested=True)
-        )
-        await change.record("training.cancel_requested", None, job_id)
-    return await one(registry, actor.tenant, job_id)
+    mine = update(_jobs).where(_jobs.c.id == job_id)
+    await change.connection.execute(
+        mine.where(_jobs.c.status == "queued").values(status="cancelled", finished_at=change.second)
+    )
+    await change.connection.execute(
+        mine.where(_jobs.c.status == "running").values(cancel_requested=True)
+    )
+    await change.record("training.cancel_requested", None, job_id)
+    return await find(change.connection, change.actor.tenant, job_id)
 
 
 async def claim(registry: Registry, actor: Actor, worker: str) -> Lease | None:

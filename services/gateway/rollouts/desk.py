@@ -57,7 +57,13 @@ class RolloutDesk:
             return begun
 
     async def move(
-        self, actor: Actor, name: str, id_: str, event: Event, expected: Expected = None
+        self,
+        actor: Actor,
+        name: str,
+        id_: str,
+        event: Event,
+        expected: Expected = None,
+        attempt: Attempt | None = None,
     ) -> Rollout:
         """Move a rollout by hand.
 
@@ -65,15 +71,24 @@ class RolloutDesk:
             RolloutChanged: it is not at the expected version.
         """
         async with self.registry.change(actor) as change:
-            standing = await rollouts.find(change.connection, actor.tenant, name, id_)
-            version = standing.rollout.version
-            if expected not in (None, "any", version):
-                raise RolloutChanged(
-                    f"The rollout {id_!r} is at version {version}; read it again and send that as "
-                    "If-Match.",
-                    param="If-Match",
-                )
-            return await self.mover.move(change, standing, event, reason=actor.reason)
+
+            async def act() -> Rollout:
+                return await self._move(change, name, id_, event, expected)
+
+            return await idempotency.once(change, attempt, f"{event} {name} {id_}", act, Rollout)
+
+    async def _move(
+        self, change: Change, name: str, id_: str, event: Event, expected: Expected
+    ) -> Rollout:
+        standing = await rollouts.find(change.connection, change.actor.tenant, name, id_)
+        version = standing.rollout.version
+        if expected not in (None, "any", version):
+            raise RolloutChanged(
+                f"The rollout {id_!r} is at version {version}; read it again and send that as "
+                "If-Match.",
+                param="If-Match",
+            )
+        return await self.mover.move(change, standing, event, reason=change.actor.reason)
 
     async def read(self, tenant: str, name: str, id_: str) -> Rollout:
         """Read a rollout, with what its checks say now."""

@@ -11,11 +11,12 @@ from services.contracts.assistants import (
     AssistantName,
     AssistantPage,
     AssistantWrite,
+    Release,
     ReleasePage,
 )
 from services.contracts.knowledge import Deleted
 from services.gateway.dependencies import ActorDep, ExpectedDep, Operator, PageDep, ResourcesDep
-from services.gateway.registry import assistants
+from services.gateway.registry import assistants, releases
 
 router = APIRouter(prefix="/admin/assistants", tags=["assistants"])
 
@@ -68,6 +69,18 @@ async def list_releases(
     """List everything that an assistant has ever served, newest first."""
     data, has_more = await assistants.released(resources.registry, operator.tenant, name, page)
     return ReleasePage(data=list(data), has_more=has_more)
+
+
+@router.get("/{name}/releases/{number}")
+async def get_release(
+    resources: ResourcesDep,
+    operator: Operator,
+    name: NamePath,
+    number: Annotated[int, Path(ge=1, le=2**31 - 1)],
+) -> Release:
+    """Describe one release."""
+    async with resources.registry.database.read() as connection:
+        return await releases.find(connection, operator.tenant, name, number)
 
 
 @router.delete("/{name}")

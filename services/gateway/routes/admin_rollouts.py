@@ -96,6 +96,7 @@ async def follow_rollout(
 async def move_rollout(
     resources: ResourcesDep,
     actor: ActorDep,
+    attempt: AttemptDep,
     expected: ExpectedDep,
     name: NamePath,
     rollout_id: IdPath,
@@ -103,4 +104,4 @@ async def move_rollout(
 ) -> Rollout:
     """Pause a rollout, resume it, promote its candidate now, roll it back, or abort it."""
     event = _EVENTS[action]
-    return await resources.rollouts.move(actor, name, rollout_id, event, expected)
+    return await resources.rollouts.move(actor, name, rollout_id, event, expected, attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -21,7 +22,15 @@ from services.contracts.ingestion import (
 )
 from services.contracts.knowledge import CollectionName
 from services.gateway.clients.ingestions import Ingestions
-from services.gateway.dependencies import Operator, Reader, ResourcesDep, Writer
+from services.gateway.dependencies import (
+    ActorDep,
+    AttemptDep,
+    Operator,
+    Reader,
+    ResourcesDep,
+    Writer,
+)
+from services.gateway.registry.idempotency import once_elsewhere
 
 router = APIRouter(tags=["ingestion"])
 
@@ -135,9 +144,14 @@ async def act_on_ingestion(
 
 
 @router.post("/admin/index/rebuild", status_code=202)
-async def rebuild_index(resources: ResourcesDep, caller: Operator) -> IndexBuild:
+async def rebuild_index(
+    resources: ResourcesDep, caller: Operator, actor: ActorDep, attempt: AttemptDep
+) -> IndexBuild:
     """Make the index anew from the catalogue; the old one serves until the new one is complete."""
-    return await Ingestions(resources.retriever).rebuild_index(caller)
+    act = partial(Ingestions(resources.retriever).rebuild_index, caller)
+    return await once_elsewhere(
+        resources.registry, actor, attempt, "rebuild the index", act, IndexBuild, status=202
+    )
 
 
 @router.get("/admin/index")

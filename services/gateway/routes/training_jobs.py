@@ -18,7 +18,14 @@ from services.contracts.jobs import (
     TrainingJobPage,
     TrainingSpec,
 )
-from services.gateway.dependencies import ActorDep, Internal, Operator, PageDep, ResourcesDep
+from services.gateway.dependencies import (
+    ActorDep,
+    AttemptDep,
+    Internal,
+    Operator,
+    PageDep,
+    ResourcesDep,
+)
 from services.gateway.registry import training_jobs
 from services.gateway.registry.changes import Actor
 
@@ -29,6 +36,7 @@ router = APIRouter(tags=["training"])
 async def queue_job(
     resources: ResourcesDep,
     actor: ActorDep,
+    attempt: AttemptDep,
     file: Annotated[UploadFile, File()],
     spec: Annotated[str, Form()],
 ) -> TrainingJob:
@@ -37,7 +45,7 @@ async def queue_job(
         wanted = TrainingSpec.model_validate_json(spec)
     except ValidationError as error:
         raise invalid_request_from(error) from error
-    return await resources.training.queue(actor, wanted, file.file)
+    return await resources.training.queue(actor, wanted, file.file, attempt)
 
 
 @router.get("/admin/training-jobs")
@@ -54,9 +62,11 @@ async def get_job(resources: ResourcesDep, operator: Operator, job_id: str) -> T
 
 
 @router.post("/admin/training-jobs/{job_id}/cancel")
-async def cancel_job(resources: ResourcesDep, actor: ActorDep, job_id: str) -> TrainingJob:
+async def cancel_job(
+    resources: ResourcesDep, actor: ActorDep, attempt: AttemptDep, job_id: str
+) -> TrainingJob:
     """Cancel a training job; a running one stops within seconds."""
-    return await training_jobs.cancel(resources.registry, actor, job_id)
+    return await resources.training.cancel(actor, job_id, attempt)
 
 
 @router.post("/internal/jobs/claim")

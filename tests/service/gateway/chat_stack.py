@@ -35,6 +35,7 @@ class Agent:
     engine: FakeEngine
     proves: bool = True
     """Whether what it loads becomes proven."""
+    base_fingerprint: str = "0" * 12
     proves_not: set[str] = field(default_factory=set)
     """Versions that do not become proven."""
 
@@ -46,7 +47,7 @@ class Agent:
             engine="ready",
             engine_started_at=1.0,
             base_model=self.engine.base_model,
-            base_fingerprint="0" * 12,
+            base_fingerprint=self.base_fingerprint,
             chat_template_hash="0" * 12,
             max_model_len=self.engine.max_model_len,
             max_loras=4,

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
+import aiohttp
 import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from sqlalchemy import func, select
 
+from services.contracts.assistants import Profile
+from services.contracts.jobs import TrainingSpec
+from services.gateway.dependencies import AttemptDep
+from services.gateway.registry import tables
 from tests.fakes.adapters import write_adapter
 from tests.fakes.archives import files_of, tar_gz
 from tests.service.gateway.gateway import Client, GatewayUnderTest, Reply, upload
@@ -100,3 +110,73 @@ async def test_a_malformed_key_is_a_400(gateway: GatewayUnderTest) -> None:
         headers = {"Idempotency-Key": key}
         refused = await gateway.admin.post("/admin/keys", json=body, headers=headers)
         assert (refused.status, refused.body["error"]["param"]) == (400, "Idempotency-Key")
+
+
+def within(dependant: Dependant) -> Iterator[Any]:
+    """Yield what a route asks for, directly or by something that it asks for."""
+    for each in dependant.dependencies:
+        yield each.call
+        yield from within(each)
+
+
+async def test_every_post_of_an_operator_takes_an_idempotency_key(
+    gateway: GatewayUnderTest,
+) -> None:
+    attempt = get_args(AttemptDep)[1].dependency
+    posts = [
+        route
+        for route in gateway.app.routes
+        if isinstance(route, APIRoute)
+        and "POST" in route.methods
+        and route.path.startswith("/admin")
+    ]
+    assert len(posts) >= 8
+    assert [r.path for r in posts if attempt not in within(r.dependant)] == []
+
+
+def rows(text: str = '{"prompt": [], "completion": []}') -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("file", text.encode(), filename="rows.jsonl")
+    form.add_field("spec", TrainingSpec(adapter="voice", profile=Profile()).model_dump_json())
+    return form
+
+
+async def test_a_training_is_queued_once_and_cancelled_once(gateway: GatewayUnderTest) -> None:
+    path, admin = "/admin/training-jobs", gateway.admin
+    first = await admin.post(path, data=rows(), headers=ONCE)
+    again = await admin.post(path, data=rows(), headers=ONCE)
+    assert (first.status, again.status, again.body) == (201, 201, first.body)
+    other = await admin.post(path, data=rows("{}"), headers=ONCE)
+    assert (other.status, other.code) == (409, "idempotency_key_reused")
+    assert len((await admin.get(path)).body["data"]) == 1
+    kept = (gateway.settings.data_dir / "artifacts" / "jobs").rglob("*.jsonl")
+    assert [file.parts[-3] for file in kept] == [first.body["id"]]
+    cancel, once = f"{path}/{first.body['id']}/cancel", {"Idempotency-Key": "cancel"}
+    assert (await admin.post(cancel, headers=once)).body["status"] == "cancelled"
+    assert (await admin.post(cancel, headers=once)).body["status"] == "cancelled"
+    assert (await admin.post(cancel)).code == "job_ended"
+
+
+async def test_a_rollout_is_moved_once(gateway: GatewayUnderTest) -> None:
+    path = "/admin/assistants/helper"
+    assert (await gateway.admin.put(path, json={})).status == 200
+    body = {"bundle": {"profile": {"system": "x"}}, "steps": [{"weight": 50}]}
+    begun = await gateway.admin.post(f"{path}/rollouts", json=body)
+    abort = f"{path}/rollouts/{begun.body['id']}/abort"
+    first = await gateway.admin.post(abort, headers=ONCE)
+    again = await gateway.admin.post(abort, headers=ONCE)
+    assert (first.status, again.status, again.body) == (200, 200, first.body)
+    events = tables.events
+    async with gateway.resources.registry.database.read() as connection:
+        aborted = select(func.count()).where(events.c.action == "rollout.abort")
+        assert await connection.scalar(aborted) == 1
+    assert (await gateway.admin.post(abort)).code == "rollout_state"
+
+
+async def test_a_new_index_is_asked_for_once(gateway: GatewayUnderTest) -> None:
+    path = "/admin/index/rebuild"
+    first = await gateway.admin.post(path, headers=ONCE)
+    again = await gateway.admin.post(path, headers=ONCE)
+    assert (first.status, again.status, again.body) == (202, 202, first.body)
+    assert gateway.retriever.builds == 1
+    assert (await gateway.admin.post(path)).body["of"] == 2

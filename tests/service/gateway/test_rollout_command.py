@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.service.gateway import command
 from tests.service.gateway.chat_stack import ChatStack, chat_stack
 
 pytestmark = pytest.mark.anyio
@@ -23,20 +21,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[ChatStack]:
 
 
 async def run(stack: ChatStack, *arguments: str) -> str:
-    """Run the command as a process of its own, whose output no log of the gateway gets into."""
-    environment = {
-        **os.environ,
-        "INKSTONE_URL": stack.gateway.base_url,
-        "INKSTONE_API_KEY": stack.gateway.secrets["admin"],
-        "COLUMNS": "200",
-    }
-    command = (sys.executable, "-m", "services.cli.main", "rollouts", *arguments)
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment
-    )
-    said, _ = await process.communicate()
-    assert process.returncode == 0, said.decode()
-    return said.decode()
+    return await command.run(stack, "rollouts", *arguments)
 
 
 async def test_a_new_adapter_is_brought_in_with_all_else_as_it_was(stack: ChatStack) -> None:
