@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from services.contracts.adapters import (
     AdapterVersion,
 )
 from services.contracts.assistants import Assistant, AssistantWrite
+from services.contracts.costs import SpentPage
 from services.contracts.jobs import ROWS_FILE, TrainingJob, TrainingJobPage, TrainingSpec
 from services.contracts.knowledge import DocumentPage, SearchResult, UploadReceipt
 
@@ -96,6 +98,11 @@ class Gateway:
         """List the newest training jobs."""
         reply = await self.peer.json("GET", "/admin/training-jobs")
         return TrainingJobPage.model_validate(reply)
+
+    async def costs(self, days: float) -> SpentPage:
+        """Add up what the answers of the last days cost."""
+        params = {"since": str(max(time.time() - days * 86_400, 0.0))}
+        return SpentPage.model_validate(await self.peer.json("GET", "/admin/costs", params=params))
 
     async def cancel_training(self, job_id: str) -> TrainingJob:
         """Cancel a training."""

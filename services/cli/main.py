@@ -18,6 +18,7 @@ from services.cli import (
     adapters,
     assistants,
     commands,
+    costs,
     datasets,
     evaluation,
     jobs,
@@ -51,6 +52,7 @@ app.add_typer(commands.keys, name="keys")
 app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(jobs.index, name="index")
 app.add_typer(evaluation.evaluations, name="eval")
+app.add_typer(costs.costs, name="costs")
 
 HomeOption = Annotated[
     Path, typer.Option(envvar="INKSTONE_HOME", help="The folder that holds all state.")

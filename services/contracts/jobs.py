@@ -9,12 +9,16 @@ from pydantic import Field
 from services.contracts.adapters import AdapterName
 from services.contracts.assistants import Profile
 from services.contracts.datasets import DatasetPolicy
+from services.contracts.fine_tuning import Asked
 from services.contracts.wire import Wire
 
-JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
 ROWS_FILE = "rows.jsonl"
 """The training rows' file name inside a job's input folder."""
+
+VALIDATION_FILE = "validation.jsonl"
+"""The name of the rows that are only measured, where there are any."""
 
 
 class TrainingSpec(Wire):
@@ -22,13 +26,15 @@ class TrainingSpec(Wire):
 
     adapter: AdapterName
     """The name of the adapter; the result becomes a new version of it."""
-    profile: Profile
-    """The profile that the adapter will be served with."""
+    profile: Profile | None
+    """The profile that the adapter will be served with; None when only the rows know."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     """LoRA and optimiser knobs; the tuner refuses those that it does not know."""
     description: str = ""
     gate: DatasetPolicy = DatasetPolicy()
     """What the rows must meet before they are trained on."""
+    asked: Asked | None = None
+    """How it was asked for through OpenAI's surface."""
 
 
 class TrainingProgress(Wire):
@@ -39,6 +45,21 @@ class TrainingProgress(Wire):
     loss: float | None = None
     trained_tokens: int = 0
     eta_seconds: float | None = None
+    valid_loss: float | None = None
+    """Of the validation rows, once the training is over."""
+
+
+class TrainingEvent(Wire):
+    """Something that happened while a worker had a job."""
+
+    number: int
+    """Counted from 1 in each attempt; saying it again changes nothing."""
+    at: float
+    """Seconds since the epoch."""
+    level: Literal["info", "warn", "error"] = "info"
+    message: str
+    data: dict[str, Any] | None = None
+    """Measured figures."""
 
 
 class TrainingJob(Wire):
@@ -59,7 +80,9 @@ class TrainingJob(Wire):
     adapter_version: str | None = None
     """The version that it made."""
     error: str | None = None
+    error_code: str | None = None
     cancel_requested: bool = False
+    pause_requested: bool = False
 
 
 class TrainingJobPage(Wire):
@@ -92,6 +115,8 @@ class LeaseRenewal(Wire):
 
     worker: str
     progress: TrainingProgress | None = None
+    events: list[TrainingEvent] = Field(default_factory=list)
+    """What has happened since the last renewal that was heard."""
 
 
 class LeaseState(Wire):
@@ -100,11 +125,16 @@ class LeaseState(Wire):
     held: bool
     """False when the job is somebody else's by now: stop and throw the work away."""
     cancel_requested: bool
+    pause_requested: bool = False
 
 
 class JobResult(Wire):
     """How a job ended; on success the adapter lies under the lease's output key."""
 
     worker: str
-    status: Literal["succeeded", "failed", "cancelled"]
+    status: Literal["succeeded", "failed", "cancelled", "paused"]
     error: str | None = None
+    code: str | None = None
+    """What kind of failure it was."""
+    progress: TrainingProgress | None = None
+    events: list[TrainingEvent] = Field(default_factory=list)

@@ -18,6 +18,7 @@ from services.gateway.answering import Answering
 from services.gateway.binding import Binding
 from services.gateway.chat_resources import open_answering
 from services.gateway.clients.retriever import Retriever
+from services.gateway.fine_tuning import FineTuningDesk
 from services.gateway.knowledge.desks import Desks, loops_of, open_desks
 from services.gateway.loops import Loop, running
 from services.gateway.registry import replicas
@@ -52,6 +53,8 @@ class Resources:
     """Takes adapters in."""
     training: TrainingDesk
     """Takes training jobs in and their adapters over."""
+    fine_tuning: FineTuningDesk
+    """Shows them in OpenAI's shape."""
     binding: Binding
     """Changes what assistants serve."""
     rollouts: RolloutDesk
@@ -91,6 +94,7 @@ async def open_resources(
         answering = await open_answering(stack, settings, registry, retriever, session, metrics)
         intake = _intake(registry, settings)
         await intake.sweep()
+        training = TrainingDesk(registry, intake.artifacts, intake, intake.staging)
         binding = Binding(registry, settings.warm_timeout_seconds)
         mover = Mover(settings.warm_timeout_seconds, settings.rollouts.keep_warm_seconds)
         resources = Resources(
@@ -99,7 +103,8 @@ async def open_resources(
             retriever=retriever,
             answering=answering,
             intake=intake,
-            training=TrainingDesk(registry, intake.artifacts, intake, intake.staging),
+            training=training,
+            fine_tuning=FineTuningDesk(training),
             binding=binding,
             rollouts=RolloutDesk(registry, binding, mover),
             controller=Controller(registry, mover, settings.rollouts.lease_seconds),

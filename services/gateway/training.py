@@ -8,11 +8,12 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import InvalidRequest
+from services.chassis.errors import InvalidRequest, ServiceError
 from services.contracts.jobs import ROWS_FILE, JobResult, TrainingJob, TrainingSpec
 from services.gateway.adapters.examination import Labels
 from services.gateway.adapters.importing import copy_adapter
@@ -40,8 +41,7 @@ class TrainingDesk:
         Raises:
             InvalidRequest: `training_rows_empty` when the file holds nothing.
         """
-        job_id = training_jobs.new_job_id()
-        with self._folder() as folder:
+        with self.folder() as folder:
             digest = await asyncio.to_thread(_write, rows, Path(folder) / ROWS_FILE)
             if digest is None:
                 raise InvalidRequest(
@@ -50,7 +50,18 @@ class TrainingDesk:
                     code="training_rows_empty",
                     param="file",
                 )
-            await self.artifacts.put_folder(training_jobs.input_folder(job_id), Path(folder))
+            return await self.queue_folder(actor, spec, Path(folder), digest, attempt)
+
+    async def queue_folder(
+        self, actor: Actor, spec: TrainingSpec, folder: Path, digest: str, attempt: Attempt | None
+    ) -> TrainingJob:
+        """Store a folder of rows and queue the job.
+
+        Args:
+            digest: what names the rows' content.
+        """
+        job_id = training_jobs.new_job_id()
+        await self.artifacts.put_folder(training_jobs.input_folder(job_id), folder)
         what = f"train {digest} {spec.model_dump_json()}"
         queued = None
         try:
@@ -62,16 +73,27 @@ class TrainingDesk:
             if queued is None or queued.id != job_id:
                 await self.artifacts.delete_folder(training_jobs.input_folder(job_id))
 
-    async def cancel(
-        self, actor: Actor, job_id: str, attempt: Attempt | None = None
+    async def steer(
+        self,
+        actor: Actor,
+        job_id: str,
+        action: Literal["cancel", "pause", "resume"],
+        attempt: Attempt | None = None,
     ) -> TrainingJob:
-        """Cancel a job."""
+        """Cancel, pause or resume a job."""
+        steered = {
+            "cancel": training_jobs.cancel,
+            "pause": training_jobs.pause,
+            "resume": training_jobs.resume,
+        }
         async with self.registry.change(actor) as change:
-            act = partial(training_jobs.cancel, change, job_id)
-            return await idempotency.once(change, attempt, f"cancel {job_id}", act, TrainingJob)
+            act = partial(steered[action], change, job_id)
+            return await idempotency.once(change, attempt, f"{action} {job_id}", act, TrainingJob)
 
     async def finish(self, actor: Actor, job_id: str, result: JobResult) -> None:
         """Write how a job ended; an adapter that it made is examined like any other.
+
+        One that may not be registered fails the job, with the reason.
 
         Raises:
             Conflict: when the job is not the worker's any more.
@@ -79,11 +101,17 @@ class TrainingDesk:
         job = await training_jobs.held_by(self.registry, job_id, result.worker)
         version = None
         if result.status == "succeeded":
-            version = await self._take_over(job)
+            try:
+                version = await self._take_over(job)
+            except ServiceError as error:
+                if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+                refused = {"status": "failed", "error": error.message, "code": error.code}
+                result = result.model_copy(update=refused)
         await training_jobs.finish(self.registry, actor, job_id, result, version)
 
     async def _take_over(self, job: TrainingJob) -> str:
-        with self._folder() as folder:
+        with self.folder() as folder:
             made = Path(folder) / "adapter"
             await self.artifacts.fetch_folder(training_jobs.output_folder(job), made)
             owner = Actor(job.tenant, job.created_by, f"made by {job.id}")
@@ -95,7 +123,8 @@ class TrainingDesk:
             version, _ = await self.intake.register(owner, fill, labels, None)
         return version.id
 
-    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+    def folder(self) -> tempfile.TemporaryDirectory[str]:
+        """Open a folder for what is on its way."""
         self.staging.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(dir=self.staging)
 

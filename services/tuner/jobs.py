@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
 import sys
-from collections import deque
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +20,16 @@ from services.chassis.errors import ServiceError
 from services.chassis.processes import die_with_parent
 from services.contracts.jobs import (
     ROWS_FILE,
+    VALIDATION_FILE,
     JobResult,
     Lease,
     LeaseRenewal,
-    TrainingProgress,
 )
 from services.tuner.gateway import JobQueue
 from services.tuner.recipe import Recipe
+from services.tuner.watching import Watch
 
 _log = structlog.get_logger(__name__)
-_ERROR_LINES = 12
 
 
 class JobMetrics:
@@ -64,6 +63,7 @@ class Worker:
     metrics: JobMetrics
     threads: int
     poll_seconds: float
+    report_seconds: float
     stop_seconds: float
 
     async def run(self) -> None:
@@ -92,7 +92,9 @@ class Worker:
             _log.info("job.finished", job=job.id, status=result.status, error=result.error)
         finally:
             self.metrics.running.set(0)
-        shutil.rmtree(folder, ignore_errors=True)
+        # A paused job goes on from its checkpoints.
+        if result.status != "paused":
+            shutil.rmtree(folder, ignore_errors=True)
 
     async def _train(self, lease: Lease, folder: Path) -> JobResult:
         """Run the training child beside the lease's renewals; the first to end decides."""
@@ -102,7 +104,8 @@ class Worker:
         try:
             command = self._command(lease, inputs, output)
         except ValueError as error:
-            return JobResult(worker=self.name, status="failed", error=str(error))
+            code = "recipe_invalid"
+            return JobResult(worker=self.name, status="failed", error=str(error), code=code)
         process = await asyncio.create_subprocess_exec(
             *command,
             stdout=asyncio.subprocess.PIPE,
@@ -111,19 +114,19 @@ class Worker:
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
-        watch = _Watch()
+        watch = Watch(clock=time.time)
         reading = asyncio.gather(watch.progress_of(process), watch.errors_of(process))
         renewing = asyncio.create_task(self._renew_until_lost(lease, watch))
         ending = asyncio.create_task(process.wait())
         try:
             await asyncio.wait({renewing, ending}, return_when=asyncio.FIRST_COMPLETED)
             if not ending.done():
-                return JobResult(worker=self.name, status="cancelled", error=watch.stop_reason)
+                return watch.result(self.name, watch.stopped, error=watch.stop_reason)
             await reading
             if process.returncode != 0:
-                return JobResult(worker=self.name, status="failed", error=watch.complaint())
+                return watch.result(self.name, "failed", error=watch.complaint())
             await self.store.put_folder(lease.output_key, output)
-            return JobResult(worker=self.name, status="succeeded")
+            return watch.result(self.name, "succeeded")
         finally:
             renewing.cancel()
             await self._end(process)
@@ -131,11 +134,12 @@ class Worker:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(reading, renewing, return_exceptions=True)
 
-    async def _renew_until_lost(self, lease: Lease, watch: _Watch) -> None:
+    async def _renew_until_lost(self, lease: Lease, watch: Watch) -> None:
         """Renew at a third of the lease; return when the job is cancelled or somebody else's."""
         while True:
-            await asyncio.sleep(lease.lease_seconds / 3)
-            renewal = LeaseRenewal(worker=self.name, progress=watch.progress)
+            await asyncio.sleep(min(lease.lease_seconds / 3, self.report_seconds))
+            news = watch.news()
+            renewal = LeaseRenewal(worker=self.name, progress=watch.progress, events=news)
             if watch.progress and watch.progress.loss is not None:
                 self.metrics.loss.set(watch.progress.loss)
             try:
@@ -143,19 +147,28 @@ class Worker:
             except ServiceError as error:
                 _log.warning("job.renewal_failed", job=lease.job.id, code=error.code)
                 continue
+            watch.heard(news)
             if state.cancel_requested or not state.held:
                 watch.stop_reason = "cancelled on request" if state.held else "the lease was lost"
+                return
+            if state.pause_requested:
+                watch.stopped, watch.stop_reason = "paused", "paused on request"
                 return
 
     def _command(self, lease: Lease, inputs: Path, output: Path) -> list[str]:
         spec = lease.job.spec
         recipe = Recipe.model_validate({"threads": self.threads, **spec.recipe})
-        profile = inputs / "profile.json"
-        profile.write_text(spec.profile.model_dump_json(), encoding="utf-8")
+        known = list[str]()
+        if spec.profile is not None:
+            profile = inputs / "profile.json"
+            profile.write_text(spec.profile.model_dump_json(), encoding="utf-8")
+            known += ["--profile", str(profile)]
+        if (inputs / VALIDATION_FILE).is_file():
+            known += ["--validation", str(inputs / VALIDATION_FILE)]
         return [
             sys.executable, "-m", "services.tuner.training",
             "--base", str(self.base), "--rows", str(inputs / ROWS_FILE),
-            "--profile", str(profile), "--name", spec.adapter, "--out", str(output),
+            *known, "--name", spec.adapter, "--out", str(output),
             "--description", spec.description, "--end-of-turn", self.end_of_turn,
             "--rank", str(recipe.rank), "--alpha", str(recipe.alpha),
             "--epochs", str(recipe.epochs), "--lr", str(recipe.learning_rate),
@@ -177,39 +190,3 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-
-
-class _Watch:
-    """What the child process says of itself."""
-
-    def __init__(self) -> None:
-        self.progress: TrainingProgress | None = None
-        self.stop_reason: str | None = None
-        self._errors: deque[str] = deque(maxlen=_ERROR_LINES)
-
-    async def progress_of(self, process: asyncio.subprocess.Process) -> None:
-        """Follow the progress lines on standard output."""
-        assert process.stdout is not None
-        async for line in process.stdout:
-            try:
-                report = json.loads(line)
-            except ValueError:
-                continue
-            if report.get("event") == "step":
-                self.progress = TrainingProgress(
-                    step=report["step"],
-                    of=report["of"],
-                    loss=report.get("loss"),
-                    trained_tokens=report.get("tokens", 0),
-                    eta_seconds=report.get("eta_seconds"),
-                )
-
-    async def errors_of(self, process: asyncio.subprocess.Process) -> None:
-        """Keep the last lines of standard error."""
-        assert process.stderr is not None
-        async for line in process.stderr:
-            self._errors.append(line.decode("utf-8", "replace").rstrip())
-
-    def complaint(self) -> str:
-        """Say why the child failed: its last line, which for a Python error is its message."""
-        return next((line for line in reversed(self._errors) if line.strip()), "no reason given")

@@ -56,7 +56,7 @@ def adapter_version_of(folder: Path) -> str:
 def training_record(
     *,
     base: Path,
-    profile: Profile,
+    profile: Profile | None,
     recipe: Recipe,
     dataset_hash: str,
     command: str,
@@ -67,7 +67,7 @@ def training_record(
     """Gather everything that is needed to judge or to repeat a training run."""
     extra = {"started_from": started_from} if started_from else {}
     return TrainingRecord(
-        system_prompt_hash=prompt_hash(profile),
+        system_prompt_hash=prompt_hash(profile) if profile else None,
         chat_template_hash=template_hash_of(base),
         base_fingerprint=fingerprint_folder(base),
         dataset_hash=dataset_hash,

@@ -53,6 +53,7 @@ async def open_resources(
                 JobMetrics(registry),
                 settings.threads,
                 settings.poll_seconds,
+                settings.report_seconds,
                 settings.stop_seconds,
             ),
         )

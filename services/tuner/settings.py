@@ -36,6 +36,8 @@ class Settings(ServiceSettings):
     """The worker's name in leases."""
     poll_seconds: float = Field(default=5.0, gt=0)
     """How long to wait between two looks for work."""
+    report_seconds: float = Field(default=2.0, gt=0)
+    """How often a running training's events and progress are told."""
     threads: int = Field(default=1, ge=1)
     """Threads of a training on the CPU."""
     stop_seconds: float = Field(default=20.0, gt=0)

@@ -26,12 +26,13 @@ from trl import SFTConfig  # type: ignore[attr-defined]  # TRL exports it lazily
 from services.contracts.adapters import AdapterManifest
 from services.contracts.assistants import Profile
 from services.contracts.datasets import DatasetPolicy, Finding
+from services.domain.preflight import PreflightError
 from services.tuner.collation import BranchCollator
 from services.tuner.completion_loss import CompletionTrainer
 from services.tuner.datasets.batching import training_order
-from services.tuner.datasets.encoding import TokenCount, count_tokens, encode_rows
+from services.tuner.datasets.encoding import EncodedRow, TokenCount, count_tokens, encode_rows
 from services.tuner.datasets.gating import gated
-from services.tuner.datasets.rows import dataset_hash, read_rows
+from services.tuner.datasets.rows import RowError, dataset_hash, read_rows
 from services.tuner.datasets.sharing import SharedRow, share_prefixes
 from services.tuner.export import export_adapter
 from services.tuner.progress import ProgressLines, StepReport
@@ -48,7 +49,8 @@ class TrainingRun:
 
     base: Path
     rows: Path
-    profile: Profile
+    profile: Profile | None
+    """None when only the rows know what instructs the model."""
     name: str
     out: Path
     recipe: Recipe
@@ -61,6 +63,8 @@ class TrainingRun:
     description: str = ""
     command: str = ""
     gate: DatasetPolicy = field(default_factory=DatasetPolicy)
+    validation: Path | None = None
+    """Rows that are only measured."""
 
 
 def train(run: TrainingRun, lines: ProgressLines) -> AdapterManifest:
@@ -71,15 +75,11 @@ def train(run: TrainingRun, lines: ProgressLines) -> AdapterManifest:
         PreflightError: when the result could not be served.
     """
     torch.set_num_threads(run.recipe.threads)
-    warnings = gated(run.rows, run.profile, run.gate)
+    warnings = gated(run.rows, run.profile, run.gate, validation=run.validation)
     lines.write("checked", findings=[finding.model_dump() for finding in warnings])
     tokenizer = AutoTokenizer.from_pretrained(run.base)
-    encoded = encode_rows(
-        read_rows(run.rows),
-        tokenizer,
-        end_of_turn=run.end_of_turn,
-        max_length=run.recipe.max_length,
-    )
+    encoded = _encoded(run, run.rows, tokenizer)
+    held = _encoded(run, run.validation, tokenizer) if run.validation else []
     count = count_tokens(encoded)
     sequences = share_prefixes(encoded, most=run.recipe.share)
     computed = sum(len(sequence.input_ids) for sequence in sequences)
@@ -90,12 +90,34 @@ def train(run: TrainingRun, lines: ProgressLines) -> AdapterManifest:
     trainer = _trainer(run, model, tokenizer, sequences, lines)
     checkpoints = run.out / "checkpoints"
     result = trainer.train(resume_from_checkpoint=_last_checkpoint(run, checkpoints))
+    metrics = {**result.metrics, **_measured(trainer, held, lines)}
     shape = export_adapter(model, run.out, base_model=run.base_model)
-    manifest = _manifest(run, count, result.metrics, warnings)
+    manifest = _manifest(run, count, metrics, warnings)
     write_manifest(run.out, manifest)
     shutil.rmtree(checkpoints, ignore_errors=True)
     lines.write("done", out=str(run.out), rank=shape.rank, tensors=shape.tensors)
     return manifest
+
+
+def _encoded(run: TrainingRun, rows: Path, tokenizer: Any) -> list[EncodedRow]:
+    return encode_rows(
+        read_rows(rows),
+        tokenizer,
+        end_of_turn=run.end_of_turn,
+        max_length=run.recipe.max_length,
+    )
+
+
+def _measured(
+    trainer: CompletionTrainer, held: Sequence[EncodedRow], lines: ProgressLines
+) -> dict[str, float]:
+    """Measure the loss of the validation rows."""
+    if not held:
+        return {}
+    columns = [asdict(row) for row in share_prefixes(held, most=1)]
+    loss = trainer.evaluate(Dataset.from_list(columns))["eval_loss"]
+    lines.write("validated", rows=len(held), loss=round(loss, 4))
+    return {"valid_loss": loss}
 
 
 def _last_checkpoint(run: TrainingRun, checkpoints: Path) -> str | None:
@@ -179,6 +201,7 @@ def _manifest(
         command=run.command,
         metrics={
             "train_loss": round(metrics["train_loss"], 4),
+            **({"valid_loss": round(metrics["valid_loss"], 4)} if "valid_loss" in metrics else {}),
             "train_seconds": round(metrics["train_runtime"], 1),
             "rows": count.rows,
             "trained_tokens": count.trained,
@@ -218,7 +241,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = TrainingRun(
         base=options.base,
         rows=options.rows,
-        profile=Profile.model_validate_json(options.profile.read_text("utf-8")),
+        profile=_profile(options.profile),
+        validation=options.validation,
         name=options.name,
         out=options.out,
         recipe=recipe,
@@ -231,8 +255,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         gate=DatasetPolicy.model_validate_json(options.gate),
         command=shlex.join(["python", "-m", "services.tuner.training", *given]),
     )
-    train(run, ProgressLines(sys.stdout))
+    lines = ProgressLines(sys.stdout)
+    try:
+        train(run, lines)
+    except (RowError, PreflightError) as error:
+        lines.write("failed", code=error.code, message=str(error))
+        sys.stderr.write(f"{error}\n")
+        return 1
     return 0
+
+
+def _profile(path: Path | None) -> Profile | None:
+    return None if path is None else Profile.model_validate_json(path.read_text("utf-8"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -240,7 +274,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("services.tuner.training", description=__doc__)
     parser.add_argument("--base", type=Path, required=True, help="the prepared base's folder")
     parser.add_argument("--rows", type=Path, required=True, help="prompt/completion JSONL")
-    parser.add_argument("--profile", type=Path, required=True, help="the profile served with")
+    parser.add_argument("--profile", type=Path, help="the profile served with, if it is known")
+    parser.add_argument("--validation", type=Path, help="rows that are only measured")
     parser.add_argument("--name", required=True, help="the adapter's name")
     parser.add_argument("--out", type=Path, required=True, help="the adapter's folder")
     parser.add_argument("--start-from", type=Path, help="an adapter folder to go on from")

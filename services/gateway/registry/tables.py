@@ -299,13 +299,35 @@ class _TrainingJobColumns(TypedColumns):
     progress: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
     adapter_version: Named[str | None] = Column(String(80))
     error: Named[str | None] = Column(Text)
+    error_code: Named[str | None] = Column(String(64))
     cancel_requested: Named[bool]
+    pause_requested: Named[bool]
 
 
 training_jobs = Table(
     "training_jobs", metadata, _TrainingJobColumns, Index(None, "tenant", "created_at")
 )
 """Training jobs; a running one belongs to its worker until `lease_until`."""
+
+
+class _TrainingEventColumns(TypedColumns):
+    id: Named[int] = Column(_ROW_ID, primary_key=True, autoincrement=True)
+    job: Named[str] = Column(String(32))
+    attempt: Named[int] = Column(Integer)
+    number: Named[int] = Column(Integer)
+    at: Named[float]
+    level: Named[str] = Column(String(8))
+    message: Named[str] = Column(Text)
+    data: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+
+
+training_events = Table(
+    "training_events",
+    metadata,
+    _TrainingEventColumns,
+    Index(None, "job", "attempt", "number", unique=True),
+)
+"""What happened to training jobs; attempt 0 is what the gateway says itself."""
 
 
 class _FileColumns(TypedColumns):

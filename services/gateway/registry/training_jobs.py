@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import Conflict, NotFound
@@ -18,7 +18,7 @@ from services.contracts.jobs import (
     TrainingJob,
     TrainingSpec,
 )
-from services.gateway.registry import tables
+from services.gateway.registry import tables, training_events
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.paging import Page, page_of
 
@@ -29,6 +29,8 @@ MAX_ATTEMPTS = 3
 """A job that has killed so many workers fails."""
 
 _jobs = tables.training_jobs
+
+_OPEN = ("queued", "running", "paused")
 
 
 def new_job_id() -> str:
@@ -59,8 +61,10 @@ async def queue(change: Change, job_id: str, spec: TrainingSpec) -> TrainingJob:
             lease_until=0.0,
             attempts=0,
             cancel_requested=False,
+            pause_requested=False,
         )
     )
+    await training_events.say(change, job_id, f"Created fine-tuning job: {job_id}")
     await change.record("training.queued", None, job_id, {"adapter": spec.adapter})
     return await find(change.connection, change.actor.tenant, job_id)
 
@@ -91,12 +95,14 @@ async def find(connection: AsyncConnection, tenant: str, job_id: str) -> Trainin
     return _job_of(row)
 
 
-async def listed(registry: Registry, tenant: str, page: Page) -> tuple[Sequence[TrainingJob], bool]:
+async def listed(
+    registry: Registry, tenant: str, page: Page, *wanted: ColumnElement[bool]
+) -> tuple[Sequence[TrainingJob], bool]:
     """Read a tenant's jobs, newest first, and whether there are more."""
     async with registry.database.read() as connection:
         rows, more = await page_of(
             connection,
-            select(_jobs).where(_jobs.c.tenant == tenant),
+            select(_jobs).where(_jobs.c.tenant == tenant, *wanted),
             page,
             order=(_jobs.c.created_at, _jobs.c.id),
             id_=_jobs.c.id,
@@ -105,23 +111,56 @@ async def listed(registry: Registry, tenant: str, page: Page) -> tuple[Sequence[
 
 
 async def cancel(change: Change, job_id: str) -> TrainingJob:
-    """Cancel a queued job at once; ask the worker of a running one to stop.
+    """Cancel a waiting job at once; ask the worker of a running one to stop.
 
     Raises:
         Conflict: when the job has already ended.
     """
+    now = {"status": "cancelled", "finished_at": change.second}
+    return await _steer(change, job_id, "cancel", now, {"cancel_requested": True})
+
+
+async def pause(change: Change, job_id: str) -> TrainingJob:
+    """Let a queued job wait; ask the worker of a running one to keep what it has and stop.
+
+    Raises:
+        Conflict: when the job has already ended.
+    """
+    return await _steer(change, job_id, "pause", {"status": "paused"}, {"pause_requested": True})
+
+
+async def resume(change: Change, job_id: str) -> TrainingJob:
+    """Let a paused job go on, from its last checkpoint where its worker takes it up again.
+
+    Raises:
+        Conflict: when the job is not paused.
+    """
     job = await find(change.connection, change.actor.tenant, job_id)
-    if job.status not in ("queued", "running"):
-        raise Conflict(f"The job {job_id!r} has already {job.status}.", code="job_ended")
+    if job.status != "paused" and not job.pause_requested:
+        raise Conflict(f"The job {job_id!r} is {job.status}, not paused.", code="job_not_paused")
     mine = update(_jobs).where(_jobs.c.id == job_id)
-    await change.connection.execute(
-        mine.where(_jobs.c.status == "queued").values(status="cancelled", finished_at=change.second)
-    )
-    await change.connection.execute(
-        mine.where(_jobs.c.status == "running").values(cancel_requested=True)
-    )
-    await change.record("training.cancel_requested", None, job_id)
+    await change.connection.execute(mine.values(pause_requested=False))
+    await change.connection.execute(mine.where(_jobs.c.status == "paused").values(status="queued"))
+    await _told(change, job_id, "resume")
     return await find(change.connection, change.actor.tenant, job_id)
+
+
+async def _steer(
+    change: Change, job_id: str, what: str, waiting: dict[str, Any], running: dict[str, Any]
+) -> TrainingJob:
+    """Change a waiting job, or leave word for the worker of a running one."""
+    job = await find(change.connection, change.actor.tenant, job_id)
+    if job.status not in _OPEN:
+        raise Conflict(f"The job {job_id!r} has already {job.status}.", code="job_ended")
+    values = running if job.status == "running" else waiting
+    await change.connection.execute(update(_jobs).where(_jobs.c.id == job_id).values(values))
+    await _told(change, job_id, what)
+    return await find(change.connection, change.actor.tenant, job_id)
+
+
+async def _told(change: Change, job_id: str, what: str) -> None:
+    await training_events.say(change, job_id, f"Asked to {what} the job")
+    await change.record(f"training.{what}_requested", None, job_id)
 
 
 async def claim(registry: Registry, actor: Actor, worker: str) -> Lease | None:
@@ -161,18 +200,23 @@ async def claim(registry: Registry, actor: Actor, worker: str) -> Lease | None:
 
 async def renew(registry: Registry, actor: Actor, job_id: str, renewal: LeaseRenewal) -> LeaseState:
     """Prolong a worker's lease, unless the job is no longer its own."""
-    progress = renewal.progress.model_dump() if renewal.progress else None
+    progress = {"progress": renewal.progress.model_dump()} if renewal.progress else {}
     async with registry.change(actor) as change:
         row = (
             await change.connection.execute(
                 update(_jobs)
                 .where(_jobs.c.id == job_id, _jobs.c.status == "running")
                 .where(_jobs.c.worker == renewal.worker)
-                .values(lease_until=change.now + LEASE_SECONDS, progress=progress)
-                .returning(_jobs.c.cancel_requested)
+                .values(lease_until=change.now + LEASE_SECONDS, **progress)
+                .returning(_jobs.c.cancel_requested, _jobs.c.pause_requested, _jobs.c.attempts)
             )
         ).one_or_none()
-    return LeaseState(held=row is not None, cancel_requested=bool(row and row.cancel_requested))
+        if row is None:
+            return LeaseState(held=False, cancel_requested=False)
+        await training_events.add(change, job_id, row.attempts, renewal.events)
+    return LeaseState(
+        held=True, cancel_requested=row.cancel_requested, pause_requested=row.pause_requested
+    )
 
 
 async def finish(
@@ -182,12 +226,13 @@ async def finish(
     result: JobResult,
     adapter_version: str | None,
 ) -> None:
-    """Write how a job ended; the same worker saying it twice changes nothing.
+    """Write how a job ended or that it rests; the same worker saying it twice changes nothing.
 
     Raises:
         Conflict: when the job is somebody else's by now.
     """
     async with registry.change(actor) as change:
+        before = await change.connection.scalar(select(_jobs.c.status).where(_jobs.c.id == job_id))
         row = (
             await change.connection.execute(
                 update(_jobs)
@@ -195,11 +240,14 @@ async def finish(
                 .where(or_(_jobs.c.status == "running", _jobs.c.status == result.status))
                 .values(
                     status=result.status,
-                    finished_at=change.second,
+                    finished_at=None if result.status == "paused" else change.second,
                     error=result.error,
+                    error_code=result.code,
                     adapter_version=adapter_version,
+                    pause_requested=False,
+                    **({"progress": result.progress.model_dump()} if result.progress else {}),
                 )
-                .returning(_jobs.c.id)
+                .returning(_jobs.c.attempts)
             )
         ).one_or_none()
         if row is None:
@@ -207,7 +255,16 @@ async def finish(
                 f"The job {job_id!r} is no longer this worker's; its result is not kept.",
                 code="lease_lost",
             )
+        await training_events.add(change, job_id, row.attempts, result.events)
+        for said in _closing(result, adapter_version) if before == "running" else []:
+            await training_events.say(change, job_id, said)
         await change.record(f"training.{result.status}", None, job_id, {"error": result.error})
+
+
+def _closing(result: JobResult, adapter_version: str | None) -> list[str]:
+    if adapter_version is not None:
+        return [f"New fine-tuned model created: {adapter_version}", "The job has succeeded"]
+    return [f"The job is {result.status}" + (f": {result.error}" if result.error else "")]
 
 
 async def held_by(registry: Registry, job_id: str, worker: str) -> TrainingJob:
@@ -239,6 +296,7 @@ async def _give_up_on_hopeless(change: Change) -> None:
             status="failed",
             finished_at=change.second,
             error=f"{MAX_ATTEMPTS} workers fell silent while they worked on it",
+            error_code="workers_lost",
         )
     )
 
@@ -262,5 +320,7 @@ def _job_of(row: Row[Any]) -> TrainingJob:
         progress=row.progress,
         adapter_version=row.adapter_version,
         error=row.error,
+        error_code=row.error_code,
         cancel_requested=row.cancel_requested,
+        pause_requested=row.pause_requested,
     )

@@ -66,7 +66,7 @@ async def cancel_job(
     resources: ResourcesDep, actor: ActorDep, attempt: AttemptDep, job_id: str
 ) -> TrainingJob:
     """Cancel a training job; a running one stops within seconds."""
-    return await resources.training.cancel(actor, job_id, attempt)
+    return await resources.training.steer(actor, job_id, "cancel", attempt)
 
 
 @router.post("/internal/jobs/claim")

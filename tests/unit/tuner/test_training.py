@@ -84,7 +84,7 @@ def test_a_run_learns_and_writes_a_servable_adapter(
 
 def test_the_manifest_says_how_it_came_to_be(run: TrainingRun) -> None:
     record = train(run, ProgressLines(io.StringIO())).training
-    assert record.system_prompt_hash == prompt_hash(run.profile)
+    assert record.system_prompt_hash == prompt_hash(Profile())
     assert record.dataset_hash == dataset_hash(run.rows)
     assert record.recipe["rank"] == 4
     assert record.libraries["torch"] == torch.__version__

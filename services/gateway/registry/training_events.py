@@ -1,0 +1,72 @@
+"""What happened to training jobs, as their workers and the gateway tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, insert, select
+
+from services.contracts.fine_tuning import FineTuningEvent
+from services.contracts.jobs import TrainingEvent
+from services.gateway.registry import tables
+from services.gateway.registry.changes import Change, Registry
+from services.gateway.registry.paging import Page, page_of
+
+_events = tables.training_events
+
+BY_GATEWAY = 0
+"""The attempt under which the gateway's own events stand."""
+
+
+async def add(change: Change, job: str, attempt: int, events: Sequence[TrainingEvent]) -> None:
+    """Write events down; those that came before change nothing."""
+    known = set(
+        await change.connection.scalars(
+            select(_events.c.number).where(_events.c.job == job, _events.c.attempt == attempt)
+        )
+    )
+    fresh = {event.number: event for event in events if event.number not in known}
+    if fresh:
+        await change.connection.execute(
+            insert(_events),
+            [
+                {"job": job, "attempt": attempt, **event.model_dump(mode="json")}
+                for event in fresh.values()
+            ],
+        )
+
+
+async def say(change: Change, job: str, message: str) -> None:
+    """Write down what the gateway itself did."""
+    said = await change.connection.scalars(
+        select(_events.c.number).where(_events.c.job == job, _events.c.attempt == BY_GATEWAY)
+    )
+    number = max(said, default=0) + 1
+    await add(
+        change, job, BY_GATEWAY, [TrainingEvent(number=number, at=change.now, message=message)]
+    )
+
+
+async def listed(
+    registry: Registry, job: str, page: Page
+) -> tuple[Sequence[FineTuningEvent], bool]:
+    """Read a job's events, newest first, and whether there are more."""
+    statement = select(_events).where(_events.c.job == job)
+    page = Page(page.limit, page.after and page.after.removeprefix("ftevent-"))
+    async with registry.database.read() as connection:
+        rows, more = await page_of(
+            connection, statement, page, order=(_events.c.id,), id_=_events.c.id
+        )
+    return [_event_of(row) for row in rows], more
+
+
+def _event_of(row: Row[*tuple[Any, ...]]) -> FineTuningEvent:
+    return FineTuningEvent(
+        id=f"ftevent-{row.id}",
+        created_at=int(row.at),
+        level=row.level,
+        message=row.message,
+        type="message" if row.data is None else "metrics",
+        data=row.data,
+    )
