@@ -8,6 +8,7 @@ goes on with `--resume`.
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import shutil
 import sys
@@ -20,7 +21,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
 from trl import SFTConfig  # type: ignore[attr-defined]  # TRL exports it lazily
 
 from services.contracts.adapters import AdapterManifest
@@ -121,10 +122,20 @@ def _measured(
 
 
 def _last_checkpoint(run: TrainingRun, checkpoints: Path) -> str | None:
+    """Find the last whole checkpoint; a run that is killed while it writes one tears it."""
     if not run.resume or not checkpoints.is_dir():
         return None
-    found: str | None = get_last_checkpoint(str(checkpoints))  # type: ignore[no-untyped-call]
-    return found
+    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda it: int(it.name.rpartition("-")[2]))
+    return next((str(folder) for folder in reversed(found) if _is_whole(folder)), None)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Tell whether the trainer's state, which it writes last, can be read."""
+    try:
+        json.loads((checkpoint / TRAINER_STATE_NAME).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _adapted_model(run: TrainingRun) -> PeftModel:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 
 DEADLINE_SECONDS = 240
 RECIPE = {"rank": 4, "alpha": 8, "precision": "float32", "threads": 1, "share": 1}
+HYPER: Any = {"n_epochs": 2, "batch_size": 2}
 LOOSE = {"accepted": ["too_few_rows", "one_answer_only"]}
 
 
@@ -84,7 +85,7 @@ async def test_the_official_client_s_code_trains_a_model(
         suffix="우리 말투 V1",
         seed=7,
         metadata={"team": "말투"},
-        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}},
+        method={"type": "supervised", "supervised": {"hyperparameters": HYPER}},
         extra_body={"recipe": RECIPE, "gate": LOOSE},
     )
     assert (job.status, job.object, job.seed) == ("queued", "fine_tuning.job", 7)
@@ -216,7 +217,7 @@ async def test_a_running_job_that_is_paused_goes_on_where_it_stood(
     recipe = {**RECIPE, "checkpoint_steps": 2, "batch": 1}
     job = await client.fine_tuning.jobs.create(
         model=model,
-        training_file=await uploaded(client, chat(40)),
+        training_file=await uploaded(client, chat(20)),
         hyperparameters={"n_epochs": 20},
         extra_body={"recipe": recipe, "gate": LOOSE},
     )

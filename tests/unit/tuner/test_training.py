@@ -102,18 +102,20 @@ def test_the_same_seed_gives_the_same_weights(run: TrainingRun) -> None:
     assert len(digests) == 1
 
 
-def test_a_stopped_run_goes_on_from_its_checkpoint(
-    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Stopped(Exception):
-        pass
+class Stopped(Exception):
+    """Stands for a kill."""
 
-    class Stopping(ProgressLines):
-        def write(self, event: str, **fields: Any) -> None:
-            super().write(event, **fields)
-            if fields.get("step") == 6:
-                raise Stopped
 
+class Stopping(ProgressLines):
+    """Ends the run at its sixth step."""
+
+    def write(self, event: str, **fields: Any) -> None:
+        super().write(event, **fields)
+        if fields.get("step") == 6:
+            raise Stopped
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint(run: TrainingRun) -> None:
     with pytest.raises(Stopped):
         train(run, Stopping(io.StringIO()))
     output = io.StringIO()
@@ -122,6 +124,17 @@ def test_a_stopped_run_goes_on_from_its_checkpoint(
     steps = [event["step"] for event in _events(output.getvalue()) if event["event"] == "step"]
     assert steps[0] == 5
     assert (run.out / WEIGHTS_FILE).is_file()
+
+
+def test_a_checkpoint_that_was_torn_by_a_kill_is_passed_over(run: TrainingRun) -> None:
+    with pytest.raises(Stopped):
+        train(run, Stopping(io.StringIO()))
+    (torn := run.out / "checkpoints" / "checkpoint-8").mkdir()
+    (torn / "adapter_config.json").write_text("{}")
+    output = io.StringIO()
+    train(TrainingRun(**{**_fields(run), "resume": True}), ProgressLines(output))
+    steps = [event["step"] for event in _events(output.getvalue()) if event["event"] == "step"]
+    assert steps[0] == 5
 
 
 def test_a_run_can_start_from_another_adapter(run: TrainingRun, tmp_path: Path) -> None:
