@@ -30,6 +30,7 @@ async def rollback_times(
         the candidate at any gateway, and to the last answer of the candidate.
     """
     times = []
+    await operator.until_known(gateways)
     async with loaded(gateways, operator.assistant, callers=callers) as load:
         for _ in range(rounds):
             rollout = await operator.begin(bundle)
@@ -66,6 +67,7 @@ async def faults(
     markers = {bundle["adapter"]: marker for marker, bundle in bundles.items()}
     first, second = bundles.values()
     await operator.bind(**first)
+    await operator.until_known(gateways)
     async with loaded(gateways, operator.assistant, callers=callers, streams=True) as load:
         for number in range(moves):
             rollout = await operator.begin(second, *(() if number % 2 else (50.0,)))

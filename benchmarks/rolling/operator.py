@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,17 @@ class Operator:
     async def bind(self, **bundle: Any) -> None:
         """Bind the assistant."""
         await self.call("PUT", "", bundle)
+
+    async def until_known(self, gateways: Sequence[Gateway]) -> None:
+        """Wait until every gateway knows the assistant."""
+        for gateway in gateways:
+            url = f"{gateway.url}/v1/models/{self.assistant}"
+            headers = {"Authorization": f"Bearer {gateway.key}"}
+            while True:
+                async with self.session.get(url, headers=headers) as reply:
+                    if reply.status == 200:
+                        break
+                await asyncio.sleep(0.02)
 
     async def begin(self, bundle: dict[str, Any], *weights: float, **fields: Any) -> str:
         """Begin a rollout by time alone; without weights it promotes at once."""
