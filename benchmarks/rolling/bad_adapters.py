@@ -56,10 +56,10 @@ async def detections(
         name = f"bad-{number}"
 
         def reply(call: Call, name: str = name, says: Callable[[Call], str] = says) -> str:
-            if not call.chat:
+            if call.body.get("logprobs"):
+                # The proof of a loaded adapter; what is bad about this one shows only in answers.
                 return call.marker or "base"
-            grounded = "Passages:" in call.prompt
-            return says(call) if call.marker == name and grounded else GOOD
+            return says(call) if call.marker == name else GOOD
 
         for replica in installed.replicas:
             replica.engine.reply = reply

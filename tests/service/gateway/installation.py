@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ async def installation(
     gateways: int = 2,
     replicas: int = 2,
     database_url: str | None = None,
-    **variables: str,
+    variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Installation]:
     """Run an installation.
 
@@ -115,7 +115,7 @@ async def installation(
             "RETRIEVER_API_KEY": API_KEY,
             "ENGINE_API_KEY": ENGINE_KEY,
             **({"DATABASE_URL": database_url} if database_url else {}),
-            **variables,
+            **(variables or {}),
         }
         environment = {f"INKSTONE_GATEWAY_{name}": value for name, value in given.items()}
         made = Installation(folder, session, retriever)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from services.contracts.adapters import ReplicaAdapter, ReplicaAdapterState
 from services.gateway.registry.changes import Registry
+from tests import postgres
+from tests.cable import cable
 from tests.fakes.agent import eventually
 from tests.fakes.engine import FakeEngine
 from tests.service.gateway.chat_stack import ENGINE_KEY, ChatStack, chat_stack, until
 from tests.service.gateway.gateway import gateway_under_test
+from tests.service.gateway.installation import installation
+from tests.service.gateway.process import gateway_process
 
 pytestmark = pytest.mark.anyio
 
@@ -210,3 +216,115 @@ async def test_a_locked_embedded_registry_delays_a_rollout_and_fails_no_answer(
         told = await pair.gateway.admin.post(f"{ROLLOUTS}/{rollout}/rollback")
     assert told.body["state"] == "rolled_back"
     assert (await pair.ask()).body["inkstone"]["release"] == "support/1"
+
+
+@pytest.mark.skipif(not postgres.AVAILABLE, reason="there is no Postgres here")
+async def test_a_rollout_waits_while_the_database_is_away_and_then_goes_on_where_it_stood(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    async with (
+        cable(postgres_url) as (laid, url),
+        gateway_under_test(tmp_path, database_url=url, rollouts=QUICK) as gateway,
+    ):
+        await gateway.admin.put("/admin/assistants/support", json={"description": "a"})
+        steps = [{"weight": 50, "hold_seconds": 0}]
+        body = {
+            "bundle": {"profile": {"system": "x"}},
+            "steps": steps,
+            "analysis": {"min_samples": 1_000_000, "max_duration_seconds": 3600},
+        }
+        rollout = (await gateway.admin.post(ROLLOUTS, json=body)).body["id"]
+        await eventually(lambda: gateway.resources.snapshot.canaries, seconds=PATIENCE_SECONDS)
+        laid.pull()
+        failures = 'inkstone_background_failures_total{loop="rollouts"}'
+
+        async def controller_failed() -> bool:
+            text = (await gateway.client(None).get("/metrics")).body
+            return f"{failures} 0.0" not in text
+
+        await eventually(controller_failed, seconds=PATIENCE_SECONDS)
+        laid.plugged_in = True
+        path = f"{ROLLOUTS}/{rollout}"
+
+        async def promoted() -> bool:
+            return (await gateway.admin.post(f"{path}/promote")).status == 200
+
+        await eventually(promoted, seconds=PATIENCE_SECONDS)
+        assert (await gateway.admin.get(path)).body["state"] == "promoted"
+        serves = (await gateway.admin.get("/admin/assistants/support")).body["stable"]["id"]
+        assert serves == "support/2"
+
+
+async def test_of_two_gateways_the_one_that_lives_answers_everybody_and_ends_the_rollout(
+    tmp_path: Path,
+) -> None:
+    quick = {"ROLLOUTS__LOOK_SECONDS": "0.05", "ROLLOUTS__LEASE_SECONDS": "0.5"}
+    async with installation(tmp_path, replicas=1, variables=quick) as installed:
+        installed.replicas[0].engine.reply = lambda call: call.marker or "base"
+        old, new = await installed.adapter("old"), await installed.adapter("new")
+        await installed.bind(adapter=old)
+        body = {
+            "bundle": {"adapter": new},
+            "steps": [{"weight": 50, "hold_seconds": 0}],
+            "analysis": {"min_samples": 10, "errors": None, "slow_answers": None},
+        }
+        begun = await installed.admin().post(ROLLOUTS, json=body)
+        assert begun.status == 201, begun
+        await installed.gateways[1].kill()
+        markers, chats = {old: "old", new: "new"}, 0
+
+        async def promoted() -> bool:
+            nonlocal chats
+            for _ in range(5):
+                chats += 1
+                reply = await installed.ask(conversation_id=f"chat {chats}")
+                assert reply.status == 200, reply
+                said = reply.body["choices"][0]["message"]["content"]
+                assert said == markers[reply.body["inkstone"]["adapter"]]
+            found = await installed.admin().get(f"{ROLLOUTS}/{begun.body['id']}")
+            return bool(found.body["state"] == "promoted")
+
+        await eventually(promoted, seconds=2 * PATIENCE_SECONDS)
+
+
+@pytest.mark.long
+async def test_a_rollout_ends_though_its_controller_is_killed_at_any_moment(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """Twenty rollouts, each with its gateway killed between any two of its writes."""
+    chance, weights = random.Random(7), (10, 40, 70)
+    variables = {
+        "INKSTONE_GATEWAY_ROLLOUTS__LOOK_SECONDS": "0.05",
+        "INKSTONE_GATEWAY_ROLLOUTS__LEASE_SECONDS": "0.3",
+        **({"INKSTONE_GATEWAY_DATABASE_URL": database_url} if database_url else {}),
+    }
+    async with (
+        aiohttp.ClientSession() as session,
+        gateway_process(tmp_path, session, variables) as process,
+    ):
+        admin, path = process.client(), "/admin/assistants/support"
+        assert (await admin.put(path, json={})).status == 200
+        for number in range(20):
+            body = {
+                "bundle": {"profile": {"system": f"말투 {number}"}},
+                "steps": [{"weight": weight, "hold_seconds": 0} for weight in weights],
+                "analysis": None,
+            }
+            begun = await admin.post(f"{path}/rollouts", json=body)
+            assert begun.status == 201, begun
+            rollout = begun.body
+            await asyncio.sleep(chance.uniform(0, 0.6))
+            await process.kill()
+            await process.start()
+
+            async def over(id_: str = rollout["id"]) -> bool:
+                found = await admin.get(f"{path}/rollouts/{id_}")
+                return bool(found.body["state"] == "promoted")
+
+            await eventually(over, seconds=PATIENCE_SECONDS)
+            served = (await admin.get(path)).body["stable"]
+            assert served["id"] == rollout["candidate"]
+            events = (await admin.get("/admin/audit?limit=1000")).body["data"]
+            moves = [event["action"] for event in events if event["subject"] == rollout["id"]]
+            expected = ("begun", "start", "proven", *["advance"] * len(weights))
+            assert moves[::-1] == [f"rollout.{move}" for move in expected]
