@@ -58,6 +58,9 @@ class Analysis(Wire):
     """Answers that say that the documents do not tell."""
     invalid_citations: Annotated[float | None, Field(ge=0, le=1)] = 0.05
     """Answers that cited a passage which they were not given."""
+    uncited_answers: Annotated[float | None, Field(ge=0, le=1)] = 0.05
+    """Answers that were given passages and cite none of them; those that say that the documents do
+    not tell are not among them."""
     slow_answers: Annotated[float | None, Field(ge=0, le=1)] = 0.05
     """Answers whose first token took longer than `slow_after_ms`."""
     slow_after_ms: Annotated[float, Field(gt=0)] = 5_000.0
@@ -102,7 +105,14 @@ class RateSeen(Wire):
 class CheckSeen(Wire):
     """What one check of the analysis says at the moment."""
 
-    check: Literal["errors", "abstentions", "invalid_citations", "slow_answers", "bad_feedback"]
+    check: Literal[
+        "errors",
+        "abstentions",
+        "invalid_citations",
+        "uncited_answers",
+        "slow_answers",
+        "bad_feedback",
+    ]
     margin: float
     stable: RateSeen
     candidate: RateSeen

@@ -19,7 +19,7 @@ import aiohttp
 import orjson
 import structlog
 
-from services.chassis.errors import ServiceError
+from services.chassis.errors import ServiceError, UpstreamFailed
 from services.chassis.http import Deadlines, Peer
 from services.chassis.request_id import HEADER
 from services.contracts.adapters import Replica
@@ -135,7 +135,9 @@ class EngineClient:
             except ServiceError as error:
                 tried.append(replica.replica)
                 broke = engine_errors.connection_broke(error)
-                if broke:
+                # An engine that fails at once has the fewest requests in flight: left to the count
+                # alone, it would get them all.
+                if broke or isinstance(error, UpstreamFailed):
                     self._avoid(replica)
                 # A connection kept from an earlier request may have died unseen: only then is
                 # the same replica worth a second try.

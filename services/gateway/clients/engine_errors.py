@@ -107,5 +107,5 @@ def connection_broke(error: ServiceError) -> bool:
 
 
 def another_may_answer(error: ServiceError) -> bool:
-    """Tell whether a second replica may do better: this one is full, or lost the adapter."""
-    return isinstance(error, Unavailable | Overloaded | NotFound)
+    """Tell whether a second replica may do better: it is full, broken, or lost the adapter."""
+    return isinstance(error, Unavailable | Overloaded | NotFound | UpstreamFailed)

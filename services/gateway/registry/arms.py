@@ -43,6 +43,7 @@ async def rates(
     """
     failed = _ledger.status >= 500
     answered = _ledger.status < 400
+    grounded = and_(answered, _ledger.passages > 0, _ledger.outcome == "answered")
     row = (
         await connection.execute(
             select(
@@ -51,6 +52,8 @@ async def rates(
                 _count(answered).label("answered"),
                 _count(and_(answered, _ledger.outcome == "abstained")).label("abstentions"),
                 _count(and_(answered, _ledger.invalid_citations > 0)).label("invalid_citations"),
+                _count(grounded).label("grounded"),
+                _count(and_(grounded, _ledger.cited == 0)).label("uncited_answers"),
                 _count(and_(answered, slow_after_ms < _FIRST_TOKEN_MS)).label("slow_answers"),
             ).where(
                 _ledger.tenant == tenant,
@@ -63,6 +66,7 @@ async def rates(
     scored = await _scored(connection, tenant, release, span)
     of_answers = ("abstentions", "invalid_citations", "slow_answers")
     counted = {name: Rate(getattr(row, name), row.answered) for name in of_answers}
+    counted["uncited_answers"] = Rate(row.uncited_answers, row.grounded)
     return {"errors": Rate(row.errors, row.trials), "bad_feedback": scored, **counted}
 
 

@@ -34,6 +34,7 @@ def checks_of(analysis: Analysis) -> list[Check]:
         "errors": analysis.errors,
         "abstentions": analysis.abstentions,
         "invalid_citations": analysis.invalid_citations,
+        "uncited_answers": analysis.uncited_answers,
         "slow_answers": analysis.slow_answers,
         "bad_feedback": analysis.bad_feedback,
     }

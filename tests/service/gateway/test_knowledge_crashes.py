@@ -11,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from tests.service.gateway.gateway import Client
-from tests.service.gateway.test_process import free_port, process
+from tests.service.gateway.process import free_port, gateway_process
 from tests.service.retriever.process import retriever_process
 from tests.service.retriever.retriever import API_KEY
 
@@ -38,8 +38,8 @@ async def test_no_attached_file_is_lost_or_doubled_when_gateway_and_retriever_ar
     }
     async with aiohttp.ClientSession() as session:
         async with retriever_process(tmp_path / "retriever", port, session) as (retriever, _):
-            async with process(tmp_path, session, variables) as (admin, gateway):
-                async with client_of(admin) as client:
+            async with gateway_process(tmp_path, session, variables) as gateway:
+                async with client_of(gateway.client()) as client:
                     store = (await client.vector_stores.create(name="규정")).id
                     ids = [
                         (
@@ -53,9 +53,10 @@ async def test_no_attached_file_is_lost_or_doubled_when_gateway_and_retriever_ar
                     batch = await client.vector_stores.file_batches.create(store, file_ids=ids)
                     await some_done(client, store, batch.id)
                     retriever.send_signal(signal.SIGKILL)
-                    gateway.send_signal(signal.SIGKILL)
+                    await gateway.kill()
         async with retriever_process(tmp_path / "retriever", port, session):
-            async with process(tmp_path, session, variables) as (admin, _):
+            async with gateway_process(tmp_path, session, variables) as gateway:
+                admin = gateway.client()
                 async with client_of(admin) as client, asyncio.timeout(DEADLINE_SECONDS):
                     done = await client.vector_stores.file_batches.poll(
                         batch.id, vector_store_id=store, poll_interval_ms=100

@@ -151,6 +151,21 @@ async def test_the_registry_is_shown_in_the_metrics(gateway: GatewayUnderTest) -
         assert f"\n{name} " in text
 
 
+async def test_who_holds_what_is_shown_in_the_metrics(
+    gateway: GatewayUnderTest, tmp_path: Path
+) -> None:
+    version = (await gateway.register(write_adapter(tmp_path / "a", "formal")))["id"]
+    series = f'inkstone_replica_adapter_ready{{adapter="{version}",replica="replica-1"}}'
+
+    async def shown(value: float) -> bool:
+        return f"{series} {value}" in (await gateway.client(None).get("/metrics")).body
+
+    async with gateway.replica(holding_back=True).beating() as replica:
+        await eventually(lambda: shown(0.0))
+        replica.holding_back = False
+        await eventually(lambda: shown(1.0))
+
+
 async def test_a_gateway_without_replicas_is_ready_to_take_heartbeats(
     gateway: GatewayUnderTest,
 ) -> None:

@@ -81,11 +81,13 @@ def test_a_broken_connection_is_told_from_an_answer() -> None:
         (Overloaded("busy"), True),
         (NotFound("no such model"), True),
         (InvalidRequest("bad"), False),
-        (UpstreamFailed("500"), False),
+        (UpstreamFailed("500"), True),
         (UpstreamTimeout("slow"), False),
     ],
 )
-def test_only_a_full_or_bare_replica_is_worth_another(error: ServiceError, worth: bool) -> None:
+def test_only_a_full_a_bare_or_a_broken_replica_is_worth_another(
+    error: ServiceError, worth: bool
+) -> None:
     assert engine_errors.another_may_answer(error) is worth
 
 

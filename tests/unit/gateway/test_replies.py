@@ -269,3 +269,42 @@ def test_an_engine_that_leaves_fields_out_breaks_nothing(choice: dict[str, Any])
     empty = reply()
     empty.read({})
     assert empty.body(BLOCK)["citations"] == []
+
+
+STEPS = "첫째, [9]를 본다. Final answer: 30일 [1][7]"
+
+
+@pytest.mark.parametrize("cuts", [(), (5,), (18, 25, 33), tuple(range(1, len(STEPS)))])
+def test_steps_are_hidden_from_a_stream_and_their_citations_do_not_count(
+    cuts: tuple[int, ...],
+) -> None:
+    made = Reply("support", PASSAGES, Marking.MARKERS, Usage(), "hidden")
+    places = (0, *cuts, len(STEPS))
+    chunks = streamed(made, events(*(STEPS[a:b] for a, b in itertools.pairwise(places))))
+    assert text_of(chunks) == "30일 [1]"
+    assert (made.cited, made.invalid) == ([1], 1)
+    assert "첫째" not in str(chunks)
+
+
+def test_steps_are_told_once_where_the_app_asks_for_them() -> None:
+    made = Reply("support", PASSAGES, Marking.MARKERS, Usage(), "shown")
+    chunks = streamed(made, events(*STEPS))
+    told = [c["delta"].get("reasoning") for chunk in chunks for c in chunk["choices"]]
+    assert [text for text in told if text] == ["첫째, [9]를 본다."]
+    body = whole(Reply("support", PASSAGES, Marking.MARKERS, Usage(), "shown"), STEPS)
+    message = body["choices"][0]["message"]
+    assert (message["content"], message["reasoning"]) == ("30일 [1]", "첫째, [9]를 본다.")
+
+
+def test_probabilities_of_hidden_steps_are_not_told() -> None:
+    sent = events("Think. ", "Final answer: yes")
+    for event in sent[:-1]:
+        event["choices"][0]["logprobs"] = {"content": [{"token": "Think"}]}
+    hidden = Reply("support", PASSAGES, Marking.NONE, Usage(), "hidden")
+    assert "Think" not in str(streamed(hidden, sent))
+
+
+def test_a_reply_without_the_marker_is_shown_whole() -> None:
+    made = Reply("support", PASSAGES, Marking.MARKERS, Usage(), "hidden")
+    assert text_of(streamed(made, events("Thirty", " days [1]."))) == "Thirty days [1]."
+    assert made.cited == [1]
