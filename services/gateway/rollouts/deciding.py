@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.contracts.rollouts import Analysis, Rollout
+from services.contracts.rollouts import Analysis, Gate, Rollout
 from services.domain.rollouts.evidence import Check, Finding
 from services.domain.rollouts.states import Event
 
@@ -59,6 +59,21 @@ def on_warming(
         names = ", ".join(sorted(waiting))
         return Decision(Event.FAIL, f"not proven in {patience:g} s by {names}")
     return None
+
+
+def on_gating(gate: Gate, verdict: Decision | None, *, elapsed: float) -> Decision | None:
+    """Decide on a candidate that is being evaluated.
+
+    Args:
+        verdict: what the evaluation says, None while it runs.
+        elapsed: seconds since it began.
+    """
+    if verdict is None and elapsed > gate.max_duration_seconds:
+        return Decision(
+            Event.INCONCLUDE,
+            f"the evaluation by {gate.cases!r} was not over in {gate.max_duration_seconds:g} s",
+        )
+    return verdict
 
 
 def on_canary(rollout: Rollout, seen: Seen | None, *, elapsed: float) -> Decision | None:

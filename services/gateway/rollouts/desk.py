@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.chassis.errors import Conflict
+from services.chassis.errors import Conflict, InvalidRequest
 from services.contracts.rollouts import Rollout, RolloutWrite
 from services.domain.rollouts.states import Event
 from services.gateway.binding import Binding
@@ -13,6 +13,7 @@ from services.gateway.registry.assistants import Expected
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.idempotency import Attempt
 from services.gateway.rollouts.analysing import seen_of, shown
+from services.gateway.rollouts.gatekeeping import Gatekeeper
 from services.gateway.rollouts.moving import Mover
 
 
@@ -20,6 +21,12 @@ class NothingToRollOut(Conflict):
     """The assistant serves the bundle already."""
 
     code = "nothing_to_roll_out"
+
+
+class StageUnavailable(InvalidRequest):
+    """The rollout asks for a stage that this gateway has nothing to do with."""
+
+    code = "rollout_stage_unavailable"
 
 
 class RolloutChanged(Conflict):
@@ -35,6 +42,8 @@ class RolloutDesk:
     registry: Registry
     binding: Binding
     mover: Mover
+    gatekeeper: Gatekeeper | None = None
+    """Evaluates candidates before anybody meets them, where that is built in."""
 
     async def begin(
         self, actor: Actor, name: str, write: RolloutWrite, attempt: Attempt | None
@@ -85,9 +94,25 @@ class RolloutDesk:
 
     async def _begin(self, change: Change, name: str, write: RolloutWrite) -> Rollout:
         current = await assistants.find(change.connection, change.actor.tenant, name)
+        await self._check_stages(change, write)
         mismatch = await self.binding.check(change, name, write.bundle)
         if releases.serves(current.stable, write.bundle, prompt_mismatch=mismatch):
             raise NothingToRollOut(f"{name!r} serves this already as {current.stable.id}.")
         number = await releases.create(change, name, write.bundle, prompt_mismatch=mismatch)
         stable = current.stable.number
         return await rollouts.begin(change, name, write, stable=stable, candidate=number)
+
+    async def _check_stages(self, change: Change, write: RolloutWrite) -> None:
+        if write.shadowing is not None:
+            raise StageUnavailable(
+                "Shadow traffic is not built in; roll out with the strategy `canary`.",
+                param="strategy",
+            )
+        if write.gate is None:
+            return
+        if self.gatekeeper is None:
+            raise StageUnavailable(
+                "Evaluations are not built in; leave the gate out and compare in the canary.",
+                param="gate",
+            )
+        await self.gatekeeper.check(change, write.gate)

@@ -1,0 +1,21 @@
+"""What a rollout does before anybody meets its candidate."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0007'
+down_revision = '0006'
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    for name in ('gate', 'shadow'):
+        op.add_column('rollouts', sa.Column(name, sa.JSON(none_as_null=True), nullable=True))
+
+
+def downgrade() -> None:
+    for name in ('gate', 'shadow'):
+        op.drop_column('rollouts', name)
