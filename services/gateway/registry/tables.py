@@ -250,6 +250,7 @@ class _LedgerColumns(TypedColumns):
     disconnected: Named[bool]
     overridden: Named[bool]
     caller_system: Named[bool]
+    copy_of: Named[str | None] = Column(String(32))
 
 
 ledger = Table(

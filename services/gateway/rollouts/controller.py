@@ -20,7 +20,14 @@ from services.gateway.registry import leases, rollouts
 from services.gateway.registry.changes import Actor, Registry
 from services.gateway.registry.rollouts import Standing
 from services.gateway.rollouts.analysing import seen_of
-from services.gateway.rollouts.deciding import Decision, on_canary, on_gating, on_warming
+from services.gateway.rollouts.deciding import (
+    Decision,
+    Seen,
+    on_canary,
+    on_gating,
+    on_shadowing,
+    on_warming,
+)
 from services.gateway.rollouts.gatekeeping import Gatekeeper
 from services.gateway.rollouts.moving import Mover
 
@@ -93,11 +100,18 @@ class Controller:
             case State.GATING if rollout.gate is not None and self.gatekeeper is not None:
                 verdict = await self.gatekeeper.verdict(standing)
                 return on_gating(rollout.gate, verdict, elapsed=now - rollout.entered_at)
+            case State.SHADOWING if rollout.shadow is not None:
+                seen = await self._seen(standing)
+                if seen is not None:
+                    return on_shadowing(rollout.shadow, seen, elapsed=now - rollout.entered_at)
             case State.CANARY:
-                async with self.registry.database.read() as connection:
-                    seen = await seen_of(connection, standing)
+                seen = await self._seen(standing)
                 return on_canary(rollout, seen, elapsed=now - rollout.entered_at)
         return None
+
+    async def _seen(self, standing: Standing) -> Seen | None:
+        async with self.registry.database.read() as connection:
+            return await seen_of(connection, standing)
 
     def _on_warming(self, standing: Standing, elapsed: float) -> Decision | None:
         if standing.adapter is None:

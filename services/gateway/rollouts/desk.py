@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.chassis.errors import Conflict, InvalidRequest
+from services.contracts.assistants import Release
 from services.contracts.rollouts import Rollout, RolloutWrite
 from services.domain.rollouts.states import Event
 from services.gateway.binding import Binding
@@ -21,6 +22,12 @@ class NothingToRollOut(Conflict):
     """The assistant serves the bundle already."""
 
     code = "nothing_to_roll_out"
+
+
+class ShadowOfRetrieval(InvalidRequest):
+    """The candidate looks things up in another way, which a shadow cannot show."""
+
+    code = "shadow_of_retrieval"
 
 
 class StageUnavailable(InvalidRequest):
@@ -94,7 +101,7 @@ class RolloutDesk:
 
     async def _begin(self, change: Change, name: str, write: RolloutWrite) -> Rollout:
         current = await assistants.find(change.connection, change.actor.tenant, name)
-        await self._check_stages(change, write)
+        await self._check_stages(change, write, current.stable)
         mismatch = await self.binding.check(change, name, write.bundle)
         if releases.serves(current.stable, write.bundle, prompt_mismatch=mismatch):
             raise NothingToRollOut(f"{name!r} serves this already as {current.stable.id}.")
@@ -102,10 +109,11 @@ class RolloutDesk:
         stable = current.stable.number
         return await rollouts.begin(change, name, write, stable=stable, candidate=number)
 
-    async def _check_stages(self, change: Change, write: RolloutWrite) -> None:
-        if write.shadowing is not None:
-            raise StageUnavailable(
-                "Shadow traffic is not built in; roll out with the strategy `canary`.",
+    async def _check_stages(self, change: Change, write: RolloutWrite, stable: Release) -> None:
+        if write.shadowing is not None and write.bundle.retrieval != stable.retrieval:
+            raise ShadowOfRetrieval(
+                "A shadow answers over the passages that the stable release was given, so that it "
+                "cannot show another way to look things up; use the strategy `canary`.",
                 param="strategy",
             )
         if write.gate is None:
