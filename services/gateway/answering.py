@@ -2,6 +2,7 @@
 
     admit -> resolve the model -> make a follow-up stand alone -> retrieve once -> compose and fit
     -> generate, checking citations -> settle usage -> record in the ledger
+    -> offer a copy to the candidate that answers unseen
 
 The caller was identified before. Each step is a module of its own; this one is their order.
 """
@@ -27,8 +28,9 @@ from services.gateway.grounding import Grounder, narrowed
 from services.gateway.incoming import parse_chat_request, read_body
 from services.gateway.parameters import engine_parameters
 from services.gateway.registry.snapshot import Caller, Snapshot
-from services.gateway.resolution import Wish, resolve
+from services.gateway.resolution import Wish, able, resolve
 from services.gateway.rewriting import Rewriter
+from services.gateway.rollouts.shadowing import Shadowing
 from services.gateway.streaming import ClientGone, Responder, WhileConnected, encode_error
 
 
@@ -42,6 +44,7 @@ class Answering:
     grounder: Grounder
     composer: Composer
     generation: Generation
+    shadowing: Shadowing
     max_messages: int
 
     async def answer(
@@ -72,10 +75,11 @@ class Answering:
             raise
         finally:
             self.generation.meter.settle(account)
+            self.shadowing.offer(account)
 
     def in_flight(self, replica: str) -> int:
         """Count the requests that this process has running on a replica."""
-        return self.composer.engines.in_flight(replica)
+        return self.composer.engines.traffic.all(replica)
 
     async def write_ledger(self) -> None:
         """Write the rows of requests that are over."""
@@ -118,7 +122,8 @@ class Answering:
             )
             account.finish("retrieve")
 
-        source = await self.composer.source(account, target, conversation, parameters)
+        replicas = able(self.snapshot(), target)
+        source = await self.composer.source(account, target, replicas, conversation, parameters)
         reply = open_reply(account, target, structured=parameters.structured)
         account.finish("compose")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from functools import partial
 
 import aiohttp
@@ -25,6 +26,8 @@ from services.gateway.registry import ledger
 from services.gateway.registry.changes import Registry
 from services.gateway.registry.snapshot import Snapshot
 from services.gateway.rewriting import Rewriter
+from services.gateway.rollouts.shadow_metrics import ShadowMetrics
+from services.gateway.rollouts.shadowing import Copy, ShadowBounds, Shadowing
 from services.gateway.settings import Settings
 
 
@@ -59,6 +62,10 @@ async def open_answering(
         return registry.keeper.current
 
     engines = _engines(session, settings)
+    composer = Composer(Fitter(counter, limits.answer_reserve_tokens), engines)
+    generation = Generation(meter)
+    copies = deque[Copy]()
+    shadow = settings.shadow
     return Answering(
         snapshot=snapshot,
         admission=admission,
@@ -73,12 +80,21 @@ async def open_answering(
         grounder=Grounder(
             retriever.search, settings.search_timeout_seconds, limits.search_characters
         ),
-        composer=Composer(
+        composer=composer,
+        generation=generation,
+        shadowing=Shadowing(
             snapshot,
-            Fitter(counter, limits.answer_reserve_tokens),
-            engines,
+            composer,
+            generation,
+            ShadowBounds(
+                queue=shadow.queue,
+                wait_seconds=shadow.wait_seconds,
+                callers_beside=shadow.callers_beside,
+                timeout_seconds=shadow.timeout_seconds,
+            ),
+            ShadowMetrics(metrics, lambda: len(copies)),
+            copies,
         ),
-        generation=Generation(meter),
         max_messages=limits.max_messages,
     )
 

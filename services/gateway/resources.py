@@ -139,6 +139,10 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
         Loop("replicas", settings.heartbeat_seconds, tend),
         Loop("rollouts", settings.rollouts.look_seconds, resources.controller.look),
         Loop("key_usage", settings.key_usage_seconds, resources.key_usage.write),
+        *[
+            Loop("shadow", settings.shadow.look_seconds, resources.answering.shadowing.work)
+            for _ in range(settings.shadow.concurrent)
+        ],
         Loop("ledger", settings.ledger_flush_seconds, resources.answering.write_ledger),
         *loops_of(resources.knowledge, settings),
     )

@@ -100,6 +100,23 @@ class RolloutLimits(SettingsGroup):
     """How long replicas keep the adapter that a promoted candidate replaced, where they can."""
 
 
+class ShadowLimits(SettingsGroup):
+    """How much room copies of requests may take that candidates answer unseen."""
+
+    queue: int = Field(default=32, ge=1)
+    """Copies that wait in one gateway process for an idle engine; further ones are dropped."""
+    wait_seconds: float = Field(default=30.0, gt=0)
+    """A copy that has waited for longer is dropped."""
+    callers_beside: int = Field(default=2, ge=0)
+    """Requests of callers that may run on a replica beside a copy; one more breaks it off."""
+    concurrent: int = Field(default=1, ge=1, le=64)
+    """Copies that one gateway process has answered at the same time."""
+    timeout_seconds: float = Field(default=120.0, gt=0)
+    """How long a candidate may take for one; then it counts as failed."""
+    look_seconds: float = Field(default=0.1, gt=0)
+    """How often the gateway looks whether there is room."""
+
+
 class RewriteCalls(SettingsGroup):
     """Bounds of the question that the base writes where a release says `follow_up: rewrite`."""
 
@@ -184,6 +201,8 @@ class Settings(ServiceSettings):
     """A replica that has been silent for longer is no longer listed."""
     rollouts: RolloutLimits = RolloutLimits()
     """How rollouts are moved."""
+    shadow: ShadowLimits = ShadowLimits()
+    """How candidates answer unseen."""
     warm_timeout_seconds: float = Field(default=120.0, gt=0)
     """How long binding an adapter waits for every live replica to prove it."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.contracts.adapters import AdapterVersion, Replica
 from services.contracts.assistants import Assistant, Release
 from services.contracts.keys import Scope
+from services.contracts.rollouts import Shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,16 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """A candidate that answers copies of an assistant's requests, which nobody sees."""
+
+    rollout: str
+    """The rollout's id."""
+    release: Release
+    shadow: Shadow
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The registry at one revision."""
 
@@ -48,6 +59,8 @@ class Snapshot:
     assistants: Mapping[tuple[str, str], Assistant] = field(default_factory=dict)
     """By tenant and name."""
     canaries: Mapping[tuple[str, str], Canary] = field(default_factory=dict)
+    """By tenant and assistant's name."""
+    unseen: Mapping[tuple[str, str], Unseen] = field(default_factory=dict)
     """By tenant and assistant's name."""
     adapters: Mapping[tuple[str, str], AdapterVersion] = field(default_factory=dict)
     """By tenant and version id; retired ones are absent."""

@@ -143,6 +143,8 @@ class _RolloutColumns(TypedColumns):
     candidate: Named[int] = Column(Integer)
     steps: Named[Any] = Column(JSON, nullable=False)
     analysis: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    gate: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    shadow: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
     state: Named[str] = Column(String(16), index=True)
     step: Named[int] = Column(Integer)
     held: Named[str | None] = Column(String(16))
@@ -248,6 +250,7 @@ class _LedgerColumns(TypedColumns):
     disconnected: Named[bool]
     overridden: Named[bool]
     caller_system: Named[bool]
+    copy_of: Named[str | None] = Column(String(32))
 
 
 ledger = Table(

@@ -31,6 +31,10 @@ class Mover:
         moved = await rollouts.move(change, standing, event, reason=reason)
         if moved.state == "warming":
             await self._keep(change, standing.adapter, self.warm_timeout_seconds)
+        elif moved.state == "gating" and moved.gate is not None:
+            await self._keep(change, standing.adapter, moved.gate.max_duration_seconds)
+        elif moved.state == "shadowing" and moved.shadow is not None:
+            await self._keep(change, standing.adapter, moved.shadow.max_duration_seconds)
         elif moved.state == "promoted":
             former = await rollouts.adapter_of(change.connection, standing.tenant, moved.stable)
             await self._keep(change, former, self.keep_warm_seconds)
