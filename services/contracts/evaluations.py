@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from services.contracts.assistants import AssistantName, AssistantWrite
 from services.contracts.evaluation_cases import Share
 from services.contracts.wire import Wire
 
@@ -141,3 +142,112 @@ class EvaluationReport(Wire):
     baseline: ArmFigures
     candidate: ArmFigures | None = None
     comparison: ComparisonFigures | None = None
+
+
+SetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+"""The name of a set of cases that the gateway keeps."""
+
+EvaluationState = Literal["running", "done", "failed", "cancelled"]
+
+
+class EvaluationSet(Wire):
+    """A set of cases that the gateway keeps."""
+
+    id: SetName
+    object: Literal["evaluation_set"] = "evaluation_set"
+    dataset_hash: str
+    """12 hex of the sha256 of the cases."""
+    cases: int
+    guards: int
+    """How many of them bear the tag `guard`."""
+    created_at: int
+    created_by: str
+    """The id of the key that brought these cases."""
+
+
+class EvaluationSetPage(Wire):
+    """The tenant's sets, by name."""
+
+    object: Literal["list"] = "list"
+    data: list[EvaluationSet]
+    has_more: bool = False
+
+
+class EvaluationWrite(Wire):
+    """The body of `POST /admin/evaluations`."""
+
+    cases: SetName
+    """The set."""
+    assistant: AssistantName
+    bundle: AssistantWrite | None = None
+    """What the candidate is made of."""
+    candidate: Annotated[str | None, Field(max_length=80)] = None
+    """In place of a bundle: a release of the assistant, `<assistant>/<number>`."""
+    baseline: Annotated[str | None, Field(max_length=80)] = None
+    """The release to compare with; the one that the assistant serves when unset."""
+    repeats: Annotated[int, Field(ge=1, le=20)] = 1
+    """How often each case is asked."""
+    rules: EvaluationRules = EvaluationRules()
+
+    @model_validator(mode="after")
+    def _names_one_candidate(self) -> EvaluationWrite:
+        if (self.bundle is None) == (self.candidate is None):
+            raise ValueError("name the candidate by either `bundle` or `candidate`")
+        return self
+
+
+class Evaluation(Wire):
+    """A candidate release evaluated beside a baseline, by the gateway itself."""
+
+    id: str
+    object: Literal["evaluation"] = "evaluation"
+    cases: SetName
+    """The set."""
+    dataset_hash: str
+    assistant: AssistantName
+    baseline: str
+    candidate: str
+    """Releases, `<assistant>/<number>`."""
+    adapter: str | None
+    """The candidate's."""
+    rollout: str | None
+    """The rollout whose gate this is."""
+    repeats: int
+    rules: EvaluationRules
+    state: EvaluationState
+    answered: int
+    """Cases that both arms have answered, repeats counted."""
+    total: int
+    verdict: Verdict | None
+    reason: str | None
+    """In plain words."""
+    created_at: int
+    created_by: str
+    finished_at: int | None
+    report: EvaluationReport | None = None
+    """Only when one evaluation is read, and it is done."""
+
+
+class EvaluationPage(Wire):
+    """The tenant's evaluations, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[Evaluation]
+    has_more: bool
+
+
+class EvaluationAnswer(Wire):
+    """What both arms answered to a case, judged."""
+
+    id: str
+    """The case's id and the repeat, `<case>#<repeat>`."""
+    baseline: AnswerResult
+    candidate: AnswerResult
+
+
+class EvaluationAnswerPage(Wire):
+    """The answers of an evaluation, by case."""
+
+    object: Literal["list"] = "list"
+    data: list[EvaluationAnswer]
+    has_more: bool

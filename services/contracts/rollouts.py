@@ -57,7 +57,8 @@ class Gate(Wire):
     repeats: Annotated[int, Field(ge=1, le=20)] = 1
     """How often each case is asked."""
     margin: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """How many fewer cases the candidate may pass than the stable release."""
+    """How much lower its share of passed cases may be than the stable release's; 0 asks that the
+    candidate is better."""
     guard_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
     """The same for guard cases, which hold what must not be forgotten."""
     max_duration_seconds: Annotated[float, Field(gt=0, le=7 * 86_400)] = 3600.0
@@ -114,6 +115,8 @@ class RolloutWrite(Wire):
     """`immediate` promotes as soon as every live replica has proven the adapter."""
     gate: Gate | None = None
     """None begins without an evaluation."""
+    allow_without_evidence: bool = False
+    """Bring an adapter that no evaluation has adopted, without a gate; kept in the audit log."""
     shadow: Shadow | None = None
     """Of a `shadow_canary`; its defaults when left out."""
     steps: Annotated[list[Step], Field(max_length=32)] = Field(

@@ -15,6 +15,7 @@ from services.gateway.routes import (
     admin_adapters,
     admin_assistants,
     admin_audit,
+    admin_evaluations,
     admin_keys,
     admin_replicas,
     admin_rollouts,
@@ -45,6 +46,7 @@ _ROOMS = (
     admin_adapters,
     admin_assistants,
     admin_audit,
+    admin_evaluations,
     admin_keys,
     admin_replicas,
     admin_rollouts,
@@ -79,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             "/v1/collections/*/ingestions": settings.max_upload_bytes,
             "/v1/ingestions/*/files": settings.max_upload_bytes,
             "/admin/adapters": settings.max_adapter_bytes + _MULTIPART_OVERHEAD_BYTES,
+            "/admin/evaluation-sets/*": settings.evaluations.max_set_bytes,
             "/admin/training-jobs": settings.max_training_bytes + _MULTIPART_OVERHEAD_BYTES,
         },
     )

@@ -18,6 +18,7 @@ from services.gateway.answering import Answering
 from services.gateway.binding import Binding
 from services.gateway.chat_resources import open_answering
 from services.gateway.clients.retriever import Retriever
+from services.gateway.evaluation.opening import Evaluations, open_evaluations
 from services.gateway.knowledge.desks import Desks, loops_of, open_desks
 from services.gateway.loops import Loop, running
 from services.gateway.registry import replicas
@@ -58,6 +59,8 @@ class Resources:
     """Begins rollouts, and moves them by hand."""
     controller: Controller
     """Moves rollouts when their time has come."""
+    evaluations: Evaluations
+    """Evaluates candidates."""
     knowledge: Desks
     """Answers OpenAI's surfaces of knowledge: embeddings, files, vector stores."""
     metrics: CollectorRegistry
@@ -92,6 +95,9 @@ async def open_resources(
         intake = _intake(registry, settings)
         await intake.sweep()
         binding = Binding(registry, settings.warm_timeout_seconds)
+        evaluating = open_evaluations(
+            settings.evaluations, registry, binding, answering, retriever, metrics
+        )
         mover = Mover(settings.warm_timeout_seconds, settings.rollouts.keep_warm_seconds)
         resources = Resources(
             registry=registry,
@@ -101,8 +107,11 @@ async def open_resources(
             intake=intake,
             training=TrainingDesk(registry, intake.artifacts, intake, intake.staging),
             binding=binding,
-            rollouts=RolloutDesk(registry, binding, mover),
-            controller=Controller(registry, mover, settings.rollouts.lease_seconds),
+            rollouts=RolloutDesk(registry, binding, mover, evaluating.gate),
+            controller=Controller(
+                registry, mover, settings.rollouts.lease_seconds, evaluating.gate
+            ),
+            evaluations=evaluating,
             knowledge=open_desks(
                 settings, registry, intake.artifacts, retriever, answering.admission, metrics
             ),
@@ -144,6 +153,11 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
             for _ in range(settings.shadow.concurrent)
         ],
         Loop("ledger", settings.ledger_flush_seconds, resources.answering.write_ledger),
+        Loop(
+            "evaluations",
+            settings.evaluations.look_seconds,
+            resources.evaluations.evaluator.work,
+        ),
         *loops_of(resources.knowledge, settings),
     )
 

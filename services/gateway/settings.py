@@ -117,6 +117,27 @@ class ShadowLimits(SettingsGroup):
     """How often the gateway looks whether there is room."""
 
 
+class EvaluationLimits(SettingsGroup):
+    """Bounds of the evaluations that the gateway makes itself."""
+
+    max_cases: int = Field(default=2000, ge=1)
+    """Cases in one set."""
+    max_set_bytes: int = Field(default=8 * _MIB, ge=1024)
+    """The largest set."""
+    concurrent: int = Field(default=2, ge=1, le=64)
+    """Cases that are asked at the same time."""
+    callers_beside: int = Field(default=8, ge=0)
+    """Requests of callers that may run on a replica beside a case; one more makes it wait."""
+    timeout_seconds: float = Field(default=120.0, gt=0)
+    """How long one answer may take; then it counts as failed."""
+    max_duration_seconds: float = Field(default=21_600.0, gt=0)
+    """An evaluation that takes longer is given up; a gate says its own."""
+    look_seconds: float = Field(default=1.0, gt=0)
+    """How often the gateway looks for evaluations to work on."""
+    lease_seconds: float = Field(default=300.0, gt=0)
+    """How long the gateway that asks the cases may be silent before another one does."""
+
+
 class RewriteCalls(SettingsGroup):
     """Bounds of the question that the base writes where a release says `follow_up: rewrite`."""
 
@@ -203,6 +224,8 @@ class Settings(ServiceSettings):
     """How rollouts are moved."""
     shadow: ShadowLimits = ShadowLimits()
     """How candidates answer unseen."""
+    evaluations: EvaluationLimits = EvaluationLimits()
+    """Bounds of evaluations."""
     warm_timeout_seconds: float = Field(default=120.0, gt=0)
     """How long binding an adapter waits for every live replica to prove it."""
 

@@ -104,7 +104,12 @@ async def begin(
             version=1,
         )
     )
-    detail = {"assistant": name, "candidate": f"{name}/{candidate}", "strategy": write.strategy}
+    detail = {
+        "assistant": name,
+        "candidate": f"{name}/{candidate}",
+        "strategy": write.strategy,
+        "allow_without_evidence": write.allow_without_evidence,
+    }
     await change.record("rollout.begun", Subject.ROLLOUTS, id_, detail)
     return (await find(change.connection, change.actor.tenant, name, id_)).rollout
 

@@ -390,3 +390,81 @@ file_batches = Table(
     "file_batches", metadata, _FileBatchColumns, PrimaryKeyConstraint("tenant", "id")
 )
 """Which files were attached to a vector store together."""
+
+
+class _EvaluationSetColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    name: Named[str] = Column(String(63))
+    hash: Named[str] = Column(String(12))
+    cases: Named[Any] = Column(JSON, nullable=False)
+    count: Named[int] = Column(Integer)
+    guards: Named[int] = Column(Integer)
+    current: Named[bool]
+    created_at: Named[int] = Column(BigInteger)
+    created_by: Named[str] = Column(String(32))
+
+
+evaluation_sets = Table(
+    "evaluation_sets",
+    metadata,
+    _EvaluationSetColumns,
+    PrimaryKeyConstraint("tenant", "name", "hash"),
+)
+"""Sets of cases; a set's earlier contents stay, because evaluations were made with them."""
+
+
+class _EvaluationColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    id: Named[str] = Column(String(32))
+    cases: Named[str] = Column(String(63))
+    dataset_hash: Named[str] = Column(String(12))
+    assistant: Named[str] = Column(String(63))
+    baseline: Named[int] = Column(Integer)
+    candidate: Named[int] = Column(Integer)
+    adapter: Named[str | None] = Column(String(80))
+    prompt_hash: Named[str] = Column(String(12))
+    rollout: Named[str | None] = Column(String(32))
+    gated_at: Named[float | None] = Column(Double, nullable=True)
+    repeats: Named[int] = Column(Integer)
+    rules: Named[Any] = Column(JSON, nullable=False)
+    state: Named[str] = Column(String(16), index=True)
+    verdict: Named[str | None] = Column(String(16))
+    reason: Named[str | None] = Column(Text)
+    report: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    created_at: Named[int] = Column(BigInteger)
+    created_by: Named[str] = Column(String(32))
+    finished_at: Named[int | None] = Column(BigInteger)
+    deadline: Named[float]
+
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    _EvaluationColumns,
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "created_at"),
+    Index(None, "tenant", "adapter", "prompt_hash"),
+    Index(None, "tenant", "rollout"),
+)
+"""Evaluations of a candidate release beside a baseline, and what they found.
+
+One that a rollout's gate began names the rollout, and in `gated_at` when it came to the gate.
+"""
+
+
+class _EvaluationAnswerColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    evaluation: Named[str] = Column(String(32))
+    case_id: Named[str] = Column(String(128))
+    repeat: Named[int] = Column(Integer)
+    baseline: Named[Any] = Column(JSON, nullable=False)
+    candidate: Named[Any] = Column(JSON, nullable=False)
+
+
+evaluation_answers = Table(
+    "evaluation_answers",
+    metadata,
+    _EvaluationAnswerColumns,
+    PrimaryKeyConstraint("tenant", "evaluation", "case_id", "repeat"),
+)
+"""What both arms answered to a case, judged; a row is whole or not there."""

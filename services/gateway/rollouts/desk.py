@@ -30,6 +30,12 @@ class ShadowOfRetrieval(InvalidRequest):
     code = "shadow_of_retrieval"
 
 
+class EvaluationMissing(Conflict):
+    """No evaluation stands behind the adapter that is to be rolled out."""
+
+    code = "evaluation_missing"
+
+
 class StageUnavailable(InvalidRequest):
     """The rollout asks for a stage that this gateway has nothing to do with."""
 
@@ -105,6 +111,7 @@ class RolloutDesk:
         mismatch = await self.binding.check(change, name, write.bundle)
         if releases.serves(current.stable, write.bundle, prompt_mismatch=mismatch):
             raise NothingToRollOut(f"{name!r} serves this already as {current.stable.id}.")
+        await _check_evidence(change, current.stable, write)
         number = await releases.create(change, name, write.bundle, prompt_mismatch=mismatch)
         stable = current.stable.number
         return await rollouts.begin(change, name, write, stable=stable, candidate=number)
@@ -124,3 +131,16 @@ class RolloutDesk:
                 param="gate",
             )
         await self.gatekeeper.check(change, write.gate)
+
+
+async def _check_evidence(change: Change, stable: Release, write: RolloutWrite) -> None:
+    """Refuse a new adapter that nothing speaks for, and that is not to be evaluated first."""
+    adapter = write.bundle.adapter
+    if adapter in (None, stable.adapter) or write.gate or write.allow_without_evidence:
+        return
+    if not await releases.evaluated(change, adapter, write.bundle.profile):
+        raise EvaluationMissing(
+            f"No evaluation has adopted {adapter!r} under this prompt; give the rollout a gate, "
+            "evaluate it with POST /admin/evaluations, or set allow_without_evidence.",
+            param="bundle.adapter",
+        )

@@ -19,6 +19,7 @@ async def begin(stack: ChatStack, adapter: str | None, *weights: float, **fields
         "bundle": {"adapter": adapter},
         "strategy": "canary" if weights else "immediate",
         "steps": [{"weight": weight, "hold_seconds": hold} for weight in weights],
+        "allow_without_evidence": "gate" not in fields,
         **fields,
     }
     return await stack.gateway.admin.post(ROLLOUTS, json=body)
