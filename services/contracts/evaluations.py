@@ -16,6 +16,10 @@ Arm = Literal["baseline", "candidate"]
 """Which of the two was asked."""
 
 
+Method = Literal["exact", "lexical", "entailment", "embedding"]
+"""How a check compares; `lexical` compares words in place of entailment."""
+
+
 class CheckResult(Wire):
     """What one check said of one answer."""
 
@@ -25,8 +29,7 @@ class CheckResult(Wire):
     score: float
     why: str
     required: bool = True
-    method: Literal["exact", "lexical", "embedding"] = "exact"
-    """`lexical` compares words in place of entailment."""
+    method: Method = "exact"
 
 
 class AnswerResult(Wire):

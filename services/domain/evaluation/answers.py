@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+
+from services.contracts.evaluations import CheckResult
 
 Vector = Sequence[float]
 """An embedding."""
@@ -33,32 +34,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one check says of one answer."""
-
-    check: str
-    """Its kind."""
-    passed: bool
-    score: float
-    """0 to 1."""
-    why: str
-    """In a few words, for a reader who asks why."""
-    required: bool = True
-    method: Literal["exact", "lexical", "embedding"] = "exact"
-    """`lexical` stands in for entailment, and `embedding` for meaning."""
-
-
-@dataclass(frozen=True, slots=True)
 class Judgement:
     """What all checks say of one answer."""
 
     passed: bool
     """Whether every required check passed."""
-    outcomes: tuple[Outcome, ...]
+    checks: list[CheckResult]
 
     @property
     def complaints(self) -> str:
         """Why it did not pass."""
         return "; ".join(
-            f"{one.check}: {one.why}" for one in self.outcomes if one.required and not one.passed
+            f"{one.check}: {one.why}" for one in self.checks if one.required and not one.passed
         )

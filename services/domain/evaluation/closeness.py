@@ -6,23 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 
 from services.contracts.evaluation_cases import RougeL, Similar
-from services.domain.evaluation.answers import Answer, Outcome, Vector
+from services.contracts.evaluations import CheckResult
+from services.domain.evaluation.answers import Answer, Vector
+from services.domain.evaluation.matching import scored
 from services.domain.evaluation.texts import tokens, without_markers
 
 COMPARED_TOKENS = 2000
 """How much of a text ROUGE-L compares; its work grows with the product of both lengths."""
 
 
-def rouge_l(check: RougeL, expected: str | None, answer: Answer) -> Outcome:
+def rouge_l(check: RougeL, expected: str | None, answer: Answer) -> CheckResult:
     """Compare by the longest common subsequence."""
     score = rouge_l_of(without_markers(answer.text), check.reference or expected or "")
-    why = f"{score:.2f}, {check.at_least:g} wanted"
-    return Outcome(check.kind, score >= check.at_least, score, why)
+    return scored(check.kind, score, check.at_least)
 
 
 def similar(
     check: Similar, expected: str | None, answer: Answer, vectors: Mapping[str, Vector]
-) -> Outcome:
+) -> CheckResult:
     """Compare by the cosine of the embeddings.
 
     Raises:
@@ -30,8 +31,7 @@ def similar(
     """
     said, wanted = embedded_texts(check, expected, answer)
     score = max(0.0, cosine(vectors[said], vectors[wanted]))
-    why = f"{score:.2f}, {check.at_least:g} wanted"
-    return Outcome(check.kind, score >= check.at_least, score, why, method="embedding")
+    return scored(check.kind, score, check.at_least, "embedding")
 
 
 def embedded_texts(check: Similar, expected: str | None, answer: Answer) -> tuple[str, str]:

@@ -26,8 +26,9 @@ from services.contracts.evaluation_cases import (
     RougeL,
     Similar,
 )
+from services.contracts.evaluations import CheckResult
 from services.domain.evaluation import closeness, matching, shape, support
-from services.domain.evaluation.answers import Answer, Judgement, Outcome, Vector
+from services.domain.evaluation.answers import Answer, Judgement, Vector
 from services.domain.evaluation.matching import told
 
 JUDGED_CHARACTERS = 50_000
@@ -43,11 +44,11 @@ def judge(
         vectors: embeddings of `texts_to_embed`, by text.
     """
     answer = _bounded(answer)
-    outcomes = tuple(
-        replace(_outcome(check, case, answer, vectors or {}), required=check.required)
+    found = [
+        _result(check, case, answer, vectors or {}).model_copy(update={"required": check.required})
         for check in checks_of(case)
-    )
-    return Judgement(all(one.passed for one in outcomes if one.required), outcomes)
+    ]
+    return Judgement(all(one.passed for one in found if one.required), found)
 
 
 def checks_of(case: EvaluationCase) -> list[Check]:
@@ -93,9 +94,9 @@ def _bounded(answer: Answer) -> Answer:
     return replace(answer, text=answer.text[:JUDGED_CHARACTERS])
 
 
-def _outcome(
+def _result(
     check: Check, case: EvaluationCase, answer: Answer, vectors: Mapping[str, Vector]
-) -> Outcome:
+) -> CheckResult:
     match check:
         case Exact():
             return matching.exact(check, case.expected, answer)
@@ -132,14 +133,14 @@ def _outcome(
     assert_never(check)
 
 
-def _cites(check: Cites, answer: Answer) -> Outcome:
+def _cites(check: Cites, answer: Answer) -> CheckResult:
     cited = [passage.document_id for passage in answer.citations.values()]
     passed = not set(cited).isdisjoint(check.any_of)
     said = ", ".join(dict.fromkeys(cited)) or "nothing"
     return told(check.kind, passed=passed, why=f"cites {said}")
 
 
-def _abstains(check: Abstains, answer: Answer) -> Outcome:
+def _abstains(check: Abstains, answer: Answer) -> CheckResult:
     said = "abstained" if answer.abstained else "answered"
     wanted = "to abstain" if check.wanted else "to answer"
     return told(check.kind, passed=answer.abstained == check.wanted, why=f"{said}; it was {wanted}")

@@ -12,7 +12,8 @@ from services.contracts.evaluation_cases import (
     Numeric,
     Regex,
 )
-from services.domain.evaluation.answers import Answer, Outcome
+from services.contracts.evaluations import CheckResult, Method
+from services.domain.evaluation.answers import Answer
 from services.domain.evaluation.texts import folded, normalised, numbers, without_markers
 
 REGEX_SECONDS = 1.0
@@ -22,14 +23,14 @@ SHOWN_CHARACTERS = 80
 """How much of a text a reason shows."""
 
 
-def exact(check: Exact, expected: str | None, answer: Answer) -> Outcome:
+def exact(check: Exact, expected: str | None, answer: Answer) -> CheckResult:
     """Compare letter for letter."""
     wanted = check.any_of or [expected or ""]
     passed = answer.text.strip() in {text.strip() for text in wanted}
     return told(check.kind, passed=passed, why=f"{short(answer.text)} against {one_of(wanted)}")
 
 
-def normal(check: Normalised, expected: str | None, answer: Answer) -> Outcome:
+def normal(check: Normalised, expected: str | None, answer: Answer) -> CheckResult:
     """Compare what is left when case, signs and markers are gone."""
     wanted = check.any_of or [expected or ""]
     said = normalised(answer.text)
@@ -37,7 +38,7 @@ def normal(check: Normalised, expected: str | None, answer: Answer) -> Outcome:
     return told(check.kind, passed=passed, why=f"{short(said)} against {one_of(wanted)}")
 
 
-def contains(check: Contains, expected: str | None, answer: Answer) -> Outcome:
+def contains(check: Contains, expected: str | None, answer: Answer) -> CheckResult:
     """Look for words."""
     named = check.any_of or check.all_of or check.none_of
     any_of = check.any_of if named else [expected or ""]
@@ -56,7 +57,7 @@ def contains(check: Contains, expected: str | None, answer: Answer) -> Outcome:
     return told(check.kind, passed=passed, why=", ".join(reasons) or "holds what it should")
 
 
-def pattern(check: Regex, answer: Answer) -> Outcome:
+def pattern(check: Regex, answer: Answer) -> CheckResult:
     """Look for a regular expression."""
     try:
         found = regex.search(check.pattern, answer.text, timeout=REGEX_SECONDS) is not None
@@ -80,7 +81,7 @@ def pattern_fault(text: str) -> str | None:
     return None
 
 
-def label(check: Label, expected: str | None, answer: Answer) -> Outcome:
+def label(check: Label, expected: str | None, answer: Answer) -> CheckResult:
     """Find the one label that an answer names, and compare it."""
     wanted = check.expected or expected or ""
     named = _named(check.labels, normalised(answer.text))
@@ -89,7 +90,7 @@ def label(check: Label, expected: str | None, answer: Answer) -> Outcome:
     return told(check.kind, passed=passed, why=f"{said} against {wanted}")
 
 
-def numeric(check: Numeric, answer: Answer) -> Outcome:
+def numeric(check: Numeric, answer: Answer) -> CheckResult:
     """Look for a number."""
     stated = numbers(without_markers(answer.text))
     # Decimal fractions such as 0.3 are seldom what they seem in binary.
@@ -99,9 +100,20 @@ def numeric(check: Numeric, answer: Answer) -> Outcome:
     return told(check.kind, passed=passed, why=f"{said} against {check.value:g}")
 
 
-def told(check: str, *, passed: bool, why: str) -> Outcome:
+def told(check: str, *, passed: bool, why: str) -> CheckResult:
     """Write the outcome of a check that is passed or not."""
-    return Outcome(check, passed, float(passed), why)
+    return CheckResult(check=check, passed=passed, score=float(passed), why=why)
+
+
+def scored(check: str, score: float, least: float, method: Method = "exact") -> CheckResult:
+    """Write the outcome of a check whose score must reach a threshold."""
+    return CheckResult(
+        check=check,
+        passed=score >= least,
+        score=score,
+        why=f"{score:.2f}, {least:g} wanted",
+        method=method,
+    )
 
 
 def short(text: str) -> str:

@@ -14,7 +14,8 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from services.contracts.evaluation_cases import InLanguage, JsonSchema, Length
-from services.domain.evaluation.answers import Answer, Outcome
+from services.contracts.evaluations import CheckResult
+from services.domain.evaluation.answers import Answer
 from services.domain.evaluation.matching import REGEX_SECONDS, short, told
 from services.domain.evaluation.texts import normalised, without_markers
 from services.domain.language import language_of
@@ -22,7 +23,7 @@ from services.domain.language import language_of
 _FENCED = re.compile(r"\A\s*```[a-zA-Z]*\n(?P<inside>.*?)\n?```\s*\Z", re.DOTALL)
 
 
-def json_schema(check: JsonSchema, answer: Answer) -> Outcome:
+def json_schema(check: JsonSchema, answer: Answer) -> CheckResult:
     """Read the answer as JSON and hold it against a schema."""
     fenced = _FENCED.match(answer.text)
     try:
@@ -52,14 +53,14 @@ def schema_fault(schema: Mapping[str, Any]) -> str | None:
     return f"{foreign[0]!r} lies outside the schema" if foreign else None
 
 
-def language(check: InLanguage, question: str, answer: Answer) -> Outcome:
+def language(check: InLanguage, question: str, answer: Answer) -> CheckResult:
     """Compare the answer's language with the one wanted."""
     wanted = check.language or language_of(question)
     said = language_of(without_markers(answer.text))
     return told(check.kind, passed=said == wanted, why=f"{said} against {wanted}")
 
 
-def length(check: Length, answer: Answer) -> Outcome:
+def length(check: Length, answer: Answer) -> CheckResult:
     """Measure the answer without its markers."""
     bare = without_markers(answer.text).strip()
     size = len(bare) if check.unit == "characters" else len(normalised(bare).split())

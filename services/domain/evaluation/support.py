@@ -10,11 +10,12 @@ alone entails the sentence, or the others without it do not. Entailment is a fun
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from services.contracts.evaluation_cases import CitationPrecision, CitationRecall, Grounded
+from services.contracts.evaluations import CheckResult
 from services.domain.citations import find_markers
-from services.domain.evaluation.answers import Answer, Outcome
+from services.domain.evaluation.answers import Answer
+from services.domain.evaluation.matching import scored
 from services.domain.evaluation.texts import numbers, sentences, tokens, without_markers
 
 Entails = Callable[[str, str], bool]
@@ -46,7 +47,9 @@ def held_in(text: str, claim: str) -> bool:
     return len(claimed & given) >= HELD_SHARE * len(claimed)
 
 
-def citation_recall(check: CitationRecall, answer: Answer, entails: Entails = held_in) -> Outcome:
+def citation_recall(
+    check: CitationRecall, answer: Answer, entails: Entails = held_in
+) -> CheckResult:
     """Tell the share of sentences that their citations support."""
     recall, _ = citation_scores(answer, entails)
     return _scored(check.kind, recall, check.at_least, entails)
@@ -54,13 +57,13 @@ def citation_recall(check: CitationRecall, answer: Answer, entails: Entails = he
 
 def citation_precision(
     check: CitationPrecision, answer: Answer, entails: Entails = held_in
-) -> Outcome:
+) -> CheckResult:
     """Tell the share of citations that are right and needed."""
     _, precision = citation_scores(answer, entails)
     return _scored(check.kind, precision, check.at_least, entails)
 
 
-def grounded(check: Grounded, answer: Answer, entails: Entails = held_in) -> Outcome:
+def grounded(check: Grounded, answer: Answer, entails: Entails = held_in) -> CheckResult:
     """Tell the share of sentences that everything cited supports together."""
     evidence = "\n".join(passage.text for passage in answer.citations.values())
     claims = [without_markers(sentence) for sentence in sentences(answer.text)]
@@ -109,7 +112,5 @@ def _pieces(text: str) -> set[str]:
     return pieces
 
 
-def _scored(kind: str, score: float, least: float, entails: Entails) -> Outcome:
-    method: Literal["lexical", "exact"] = "lexical" if entails is held_in else "exact"
-    why = f"{score:.2f}, {least:g} wanted"
-    return Outcome(kind, score >= least, score, why, method=method)
+def _scored(kind: str, score: float, least: float, entails: Entails) -> CheckResult:
+    return scored(kind, score, least, "lexical" if entails is held_in else "entailment")

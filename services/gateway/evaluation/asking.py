@@ -12,7 +12,7 @@ from services.chassis.errors import Overloaded, ServiceError, Unavailable
 from services.contracts.assistants import Release
 from services.contracts.chat import ChatRequest
 from services.contracts.evaluation_cases import EvaluationCase
-from services.contracts.evaluations import AnswerResult, CheckResult
+from services.contracts.evaluations import AnswerResult
 from services.domain.evaluation.answers import Answer, CitedPassage, Vector
 from services.domain.evaluation.judging import judge, texts_to_embed
 from services.gateway.accounts import Account
@@ -168,17 +168,7 @@ def _judged(
     return AnswerResult(
         **_facts(case, repeat, account),
         passed=judgement.passed,
-        checks=[
-            CheckResult(
-                check=one.check,
-                passed=one.passed,
-                score=one.score,
-                why=one.why,
-                required=one.required,
-                method=one.method,
-            )
-            for one in judgement.outcomes
-        ],
+        checks=judgement.checks,
         text=answer.text,
         abstained=answer.abstained,
     )

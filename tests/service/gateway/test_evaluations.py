@@ -1,4 +1,4 @@
-"""Evaluations that the gateway makes: two releases, the same cases, the same passages, a verdict."""
+"""Evaluations that the gateway makes: two releases, the same cases and passages, a verdict."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ async def test_a_report_under_another_prompt_is_no_evidence(stack: ChatStack) ->
 
 async def test_going_without_evidence_is_said_in_the_audit_log(stack: ChatStack) -> None:
     _, new = await two_versions(stack)
-    id_ = await begun(stack, new, 50, allow_without_evidence=True)
+    await begun(stack, new, 50, allow_without_evidence=True)
     events = (await stack.gateway.admin.get("/admin/audit")).body["data"]
     event = next(one for one in events if one["action"] == "rollout.begun")
     assert event["detail"]["allow_without_evidence"] is True
@@ -373,8 +373,8 @@ async def test_the_same_request_again_begins_nothing_new(stack: ChatStack) -> No
         ({"candidate": "support/9"}, 404, "release_not_found"),
         ({"candidate": "support/1"}, 400, "nothing_to_compare"),
         ({"bundle": {"adapter": "none@0123456789ab"}}, 404, "adapter_not_found"),
-        ({}, 422, "invalid_request"),
-        ({"bundle": {}, "candidate": "support/1"}, 422, "invalid_request"),
+        ({}, 400, "invalid_request"),
+        ({"bundle": {}, "candidate": "support/1"}, 400, "invalid_request"),
     ],
 )
 async def test_what_cannot_be_evaluated_is_refused(

@@ -110,7 +110,7 @@ def test_a_check_that_is_not_required_only_scores() -> None:
         case(expected="14", checks=[{"kind": "rouge_l", "required": False}]), Answer("no")
     )
     assert judged.passed
-    assert judged.outcomes[0].score == 0.0
+    assert judged.checks[0].score == 0.0
 
 
 def test_a_document_counts_as_cited_when_a_marker_points_to_it() -> None:
@@ -143,7 +143,7 @@ def test_words_stand_in_for_entailment_and_are_named_so() -> None:
     told = Answer("Refunds are paid within 14 days [1].", citations={1: REFUNDS})
     judged = judge(case(checks=checks), told)
     assert judged.passed
-    assert {outcome.method for outcome in judged.outcomes} == {"lexical"}
+    assert {outcome.method for outcome in judged.checks} == {"lexical"}
     wrong = Answer("Refunds are paid within 30 days [1].", citations={1: REFUNDS})
     assert not judge(case(checks=checks), wrong).passed
     korean = Answer("물은 0.9 L 들어갑니다 [1].", citations={1: WATER})
