@@ -30,7 +30,7 @@ class _Check(Wire):
 class Exact(_Check):
     """The answer is one of these, letter for letter, but for space around it."""
 
-    kind: Literal["exact"] = "exact"
+    kind: Literal["exact"]
     any_of: Texts = Field(default_factory=list)
     """The case's `expected` when empty."""
 
@@ -38,7 +38,7 @@ class Exact(_Check):
 class Normalised(_Check):
     """The answer is one of these but for case, width, space, punctuation and citations."""
 
-    kind: Literal["normalised"] = "normalised"
+    kind: Literal["normalised"]
     any_of: Texts = Field(default_factory=list)
     """The case's `expected` when empty."""
 
@@ -46,7 +46,7 @@ class Normalised(_Check):
 class Contains(_Check):
     """The answer holds some words, whatever their case."""
 
-    kind: Literal["contains"] = "contains"
+    kind: Literal["contains"]
     any_of: Texts = Field(default_factory=list)
     """One of these; the case's `expected` when all three lists are empty."""
     all_of: Texts = Field(default_factory=list)
@@ -56,14 +56,14 @@ class Contains(_Check):
 class Regex(_Check):
     """A regular expression is found in the answer."""
 
-    kind: Literal["regex"] = "regex"
+    kind: Literal["regex"]
     pattern: Annotated[str, Field(min_length=1, max_length=1024)]
 
 
 class Label(_Check):
     """The answer names one of the labels, and it is the expected one."""
 
-    kind: Literal["label"] = "label"
+    kind: Literal["label"]
     labels: Annotated[Texts, Field(min_length=2)]
     expected: str | None = None
     """The case's `expected` when unset."""
@@ -72,7 +72,7 @@ class Label(_Check):
 class Numeric(_Check):
     """The answer states a number; `3만 5천` and `1,250.5` are read."""
 
-    kind: Literal["numeric"] = "numeric"
+    kind: Literal["numeric"]
     value: float
     tolerance: Annotated[float, Field(ge=0)] = 0.0
     """How far it may be off."""
@@ -81,7 +81,7 @@ class Numeric(_Check):
 class JsonSchema(_Check):
     """The answer is JSON that a schema takes; a code fence around it is no fault."""
 
-    kind: Literal["json_schema"] = "json_schema"
+    kind: Literal["json_schema"]
     json_schema: dict[str, Any]
     """Draft 2020-12; references within itself only."""
 
@@ -89,7 +89,7 @@ class JsonSchema(_Check):
 class RougeL(_Check):
     """The longest common subsequence with the expected answer, as an F measure."""
 
-    kind: Literal["rouge_l"] = "rouge_l"
+    kind: Literal["rouge_l"]
     reference: str | None = None
     """The case's `expected` when unset."""
     at_least: Share = 0.5
@@ -98,7 +98,7 @@ class RougeL(_Check):
 class Similar(_Check):
     """The cosine of the answer's and the expected answer's embeddings."""
 
-    kind: Literal["similar"] = "similar"
+    kind: Literal["similar"]
     reference: str | None = None
     """The case's `expected` when unset."""
     at_least: Share = 0.9
@@ -107,42 +107,42 @@ class Similar(_Check):
 class Cites(_Check):
     """The answer cites one of these documents."""
 
-    kind: Literal["cites"] = "cites"
+    kind: Literal["cites"]
     any_of: Annotated[Texts, Field(min_length=1)]
 
 
 class CitationRecall(_Check):
     """The share of sentences that what they cite supports."""
 
-    kind: Literal["citation_recall"] = "citation_recall"
+    kind: Literal["citation_recall"]
     at_least: Share = 0.5
 
 
 class CitationPrecision(_Check):
     """The share of citations that support their sentence and are needed."""
 
-    kind: Literal["citation_precision"] = "citation_precision"
+    kind: Literal["citation_precision"]
     at_least: Share = 0.5
 
 
 class Grounded(_Check):
     """The share of sentences that the passages which the answer cites support together."""
 
-    kind: Literal["grounded"] = "grounded"
+    kind: Literal["grounded"]
     at_least: Share = 0.5
 
 
 class Abstains(_Check):
     """The assistant says that the documents do not tell; or, with `wanted: false`, it does not."""
 
-    kind: Literal["abstains"] = "abstains"
+    kind: Literal["abstains"]
     wanted: bool = True
 
 
 class InLanguage(_Check):
     """The answer is in a language."""
 
-    kind: Literal["language"] = "language"
+    kind: Literal["language"]
     language: Literal["en", "ko"] | None = None
     """The question's when unset."""
 
@@ -150,7 +150,7 @@ class InLanguage(_Check):
 class Length(_Check):
     """The answer is neither too short nor too long."""
 
-    kind: Literal["length"] = "length"
+    kind: Literal["length"]
     at_least: Annotated[int, Field(ge=0)] = 1
     at_most: Annotated[int | None, Field(ge=0)] = None
     unit: Literal["characters", "words"] = "characters"

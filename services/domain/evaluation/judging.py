@@ -55,10 +55,10 @@ def checks_of(case: EvaluationCase) -> list[Check]:
     """List a case's checks, those that it has without naming them included."""
     checks = list(case.checks)
     if not checks and case.expected is not None:
-        checks.append(Contains())
+        checks.append(Contains(kind="contains"))
     named = any(isinstance(check, Abstains) for check in checks)
     if case.answerable is not None and not named:
-        checks.append(Abstains(wanted=not case.answerable))
+        checks.append(Abstains(kind="abstains", wanted=not case.answerable))
     return checks
 
 

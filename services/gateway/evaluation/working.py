@@ -61,12 +61,20 @@ class Evaluator:
         while under_way := await self._under_way():
             if not await self._is_mine():
                 return
-            try:
-                for running in under_way:
-                    await self._continue(running)
-            except Away as error:
-                _log.info("evaluation.waiting", why=str(error))
+            if not all([await self._looked_at(running) for running in under_way]):
                 return
+
+    async def _looked_at(self, running: Running) -> bool:
+        """Go on with an evaluation, and tell whether it is worth coming back to it at once."""
+        try:
+            await self._continue(running)
+        except Away as error:
+            _log.info("evaluation.waiting", evaluation=running.evaluation.id, why=str(error))
+            return False
+        except Exception:  # noqa: BLE001 - one that breaks holds up none of the others
+            _log.warning("evaluation.failing", evaluation=running.evaluation.id, exc_info=True)
+            return False
+        return True
 
     async def _under_way(self) -> list[Running]:
         async with self.registry.database.read() as connection:

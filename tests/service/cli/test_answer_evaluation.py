@@ -21,7 +21,7 @@ from tests.service.gateway.gateway import GatewayUnderTest
 pytestmark = pytest.mark.anyio
 
 CASES = [
-    {"id": f"ko-{n}", "question": f"환불은 며칠 안에 되나요? ({n})", "expected": "14일", "tags": ["ko"]}
+    {"id": f"ko-{n}", "question": f"환불은 며칠? ({n})", "expected": "14일", "tags": ["ko"]}
     for n in range(15)
 ] + [
     {"id": f"en-{n}", "question": f"How long do refunds take? ({n})", "expected": "14 days",
@@ -169,7 +169,7 @@ async def test_repeats_show_how_steady_the_answers_are(stack: ChatStack, tmp_pat
 
 async def test_an_unknown_assistant_ends_the_run_at_once(stack: ChatStack, tmp_path: Path) -> None:
     for name in ("nobody", "plain:candidate"):
-        with pytest.raises(Exception, match="does not exist|no candidate"):
+        with pytest.raises(Exception, match=r"does not exist|no candidate"):
             await run(stack, tmp_path, "--assistant", name)
     with pytest.raises(NotFound):
         await run(stack, tmp_path, "--assistant", "nobody")

@@ -68,6 +68,13 @@ def test_a_set_is_named_by_its_content_whatever_its_order() -> None:
     cases = numbered(3)
     assert dataset_hash(cases) == dataset_hash(cases[::-1])
     assert dataset_hash(cases) != dataset_hash(cases[:2])
+    kinds = [
+        EvaluationCase.model_validate(
+            {"id": "1", "question": "?", "expected": "x", "checks": [{"kind": kind}]}
+        )
+        for kind in ("exact", "normalised")
+    ]
+    assert dataset_hash(kinds[:1]) != dataset_hash(kinds[1:])
 
 
 def test_one_arm_is_reported_with_intervals_by_check_and_by_tag() -> None:
