@@ -143,6 +143,8 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
             Loop("shadow", settings.shadow.look_seconds, resources.answering.shadowing.work)
             for _ in range(settings.shadow.concurrent)
         ],
+        Loop("content", settings.content.flush_seconds, resources.answering.content.flush),
+        Loop("content_expiry", settings.content.sweep_seconds, resources.answering.content.forget),
         Loop("ledger", settings.ledger_flush_seconds, resources.answering.write_ledger),
         *loops_of(resources.knowledge, settings),
     )
