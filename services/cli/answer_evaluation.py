@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -22,8 +21,7 @@ from services.cli.answer_report import (
     verdict_of,
 )
 from services.cli.answer_results import Heading, Line, ResultsFile, add
-from services.cli.commands import DEFAULT_HOME, DEFAULT_URL, HomeFolder, Key, Url
-from services.cli.connection import connect
+from services.cli.connection import Connection, connected
 from services.cli.failures import CommandError
 from services.cli.retrieval_report import width_of
 from services.contracts.evaluation_cases import GUARD, EvaluationCase
@@ -38,7 +36,9 @@ Out = Annotated[Path, typer.Option(help="The report as JSON; its page and the an
 Margin = Annotated[float, typer.Option(help="How much worse it may be; 0 asks that it is better.")]
 
 
-def run_evaluation(
+@connected
+async def run_evaluation(
+    connection: Connection,
     assistant: Annotated[
         str, typer.Option(help="What is asked; `support:candidate` pins an arm of a rollout.")
     ],
@@ -54,9 +54,6 @@ def run_evaluation(
     margin: Margin = 0.0,
     out: Out = Path("evaluation.json"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the answers so far.")] = False,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Ask every case of an assistant as it is served, and compare it with a baseline.
 
@@ -79,12 +76,8 @@ def run_evaluation(
     file = ResultsFile(out.with_suffix(".answers.jsonl"), heading)
     if fresh:
         file.path.unlink(missing_ok=True)
-
-    async def work() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            await _ask(Assistants(gateway.peer, concurrent), names, asked, file)
-
-    asyncio.run(work())
+    async with connection.gateway() as gateway:
+        await _ask(Assistants(gateway.peer, concurrent), names, asked, file)
     _conclude(_saved(names, asked, file.read(), EvaluationRules(margin=margin)), out)
 
 

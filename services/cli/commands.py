@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,18 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.cli.connection import Connection, connect
+from services.cli.connection import Connection, connected
 from services.contracts.assistants import AssistantWrite, Profile, RetrievalPolicy
+from services.contracts.datasets import DatasetPolicy
 from services.contracts.jobs import TrainingSpec
 from services.contracts.keys import Scope
-
-Url = Annotated[str, typer.Option(envvar="INKSTONE_URL", help="The gateway's base URL.")]
-Key = Annotated[
-    str | None,
-    typer.Option(envvar="INKSTONE_API_KEY", help="An API key; the local admin key by default."),
-]
-HomeFolder = Annotated[Path, typer.Option(envvar="INKSTONE_HOME", help="The local stack's folder.")]
-DEFAULT_URL, DEFAULT_HOME = "http://127.0.0.1:8000", Path(".inkstone")
 
 documents = typer.Typer(help="Documents of a collection.", no_args_is_help=True)
 adapters = typer.Typer(help="Adapter versions.", no_args_is_help=True)
@@ -31,18 +23,13 @@ trainings = typer.Typer(help="Training jobs of the tuner.", no_args_is_help=True
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 
 
-def ask(
+@connected
+async def ask(
+    connection: Connection,
     question: str,
     model: Annotated[str, typer.Option(help="An assistant, adapter version or the base.")],
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Ask one question and print the answer as it is written, then its sources."""
-    asyncio.run(_ask(connect(url, key, home), model, question))
-
-
-async def _ask(connection: Connection, model: str, question: str) -> None:
     console = Console()
     last: Any = None
     async with connection.openai() as client:
@@ -60,118 +47,94 @@ async def _ask(connection: Connection, model: str, question: str) -> None:
 
 
 @documents.command("add")
-def add_documents(
+@connected
+async def add_documents(
+    connection: Connection,
     collection: str,
     files: list[Path],
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Upload files as documents; unchanged ones are left alone."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            receipt = await gateway.upload(collection, files)
-        table = Table("document", "outcome", "chunks", "reason", box=None)
-        for one in receipt.files:
-            table.add_row(one.document_id, one.outcome, str(one.chunks), one.message or "")
-        Console().print(table)
-        if receipt.failed:
-            raise typer.Exit(1)
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        receipt = await gateway.upload(collection, files)
+    table = Table("document", "outcome", "chunks", "reason", box=None)
+    for one in receipt.files:
+        table.add_row(one.document_id, one.outcome, str(one.chunks), one.message or "")
+    Console().print(table)
+    if receipt.failed:
+        raise typer.Exit(1)
 
 
 @documents.command("list")
-def list_documents(
-    collection: str, url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
-) -> None:
+@connected
+async def list_documents(connection: Connection, collection: str) -> None:
     """List a collection's documents."""
-
-    async def run() -> None:
-        table = Table("document", "title", "chunks", "characters", box=None)
-        async with connect(url, key, home).gateway() as gateway:
-            after = None
-            while True:
-                page = await gateway.documents(collection, after)
-                for one in page.data:
-                    table.add_row(one.id, one.title, str(one.chunks), str(one.characters))
-                if not page.has_more:
-                    break
-                after = page.last_id
-        Console().print(table)
-
-    asyncio.run(run())
+    table = Table("document", "title", "chunks", "characters", box=None)
+    async with connection.gateway() as gateway:
+        after = None
+        while True:
+            page = await gateway.documents(collection, after)
+            for one in page.data:
+                table.add_row(one.id, one.title, str(one.chunks), str(one.characters))
+            if not page.has_more:
+                break
+            after = page.last_id
+    Console().print(table)
 
 
 @documents.command("search")
-def search_documents(
+@connected
+async def search_documents(
+    connection: Connection,
     collection: str,
     query: str,
     top_k: int = 5,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Show what would be retrieved for a question."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            result = await gateway.search(collection, query, top_k)
-        console = Console()
-        for place, one in enumerate(result.data, start=1):
-            console.print(
-                f"[bold]{place}. {escape(one.title or one.document_id)}[/bold]  "
-                f"[dim]{escape(one.document_id)} {one.span.start}-{one.span.end}  "
-                f"similarity {one.similarity:.3f}[/dim]",
-                soft_wrap=True,
-            )
-            console.print(escape(one.text), soft_wrap=True)
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        result = await gateway.search(collection, query, top_k)
+    console = Console()
+    for place, one in enumerate(result.data, start=1):
+        console.print(
+            f"[bold]{place}. {escape(one.title or one.document_id)}[/bold]  "
+            f"[dim]{escape(one.document_id)} {one.span.start}-{one.span.end}  "
+            f"similarity {one.similarity:.3f}[/dim]",
+            soft_wrap=True,
+        )
+        console.print(escape(one.text), soft_wrap=True)
 
 
 @adapters.command("add")
-def add_adapter(
-    folder: Path, url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
-) -> None:
+@connected
+async def add_adapter(connection: Connection, folder: Path) -> None:
     """Register a PEFT LoRA directory; the same content again gives the same version."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            version = await gateway.register(folder)
-        Console().print(f"{version.id}  rank {version.rank}  {version.bytes / 1e6:.1f} MB")
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        version = await gateway.register(folder)
+    Console().print(f"{version.id}  rank {version.rank}  {version.bytes / 1e6:.1f} MB")
 
 
 @adapters.command("list")
-def list_adapters(url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME) -> None:
+@connected
+async def list_adapters(connection: Connection) -> None:
     """List adapter versions and where they are proven."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            page = await gateway.adapters()
-        table = Table("version", "rank", "state", "replicas", box=None)
-        for one in page.data:
-            held = ", ".join(f"{name}: {state.state}" for name, state in one.replicas.items())
-            table.add_row(one.id, str(one.rank), one.state, held)
-        Console().print(table)
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        page = await gateway.adapters()
+    table = Table("version", "rank", "state", "replicas", box=None)
+    for one in page.data:
+        held = ", ".join(f"{name}: {state.state}" for name, state in one.replicas.items())
+        table.add_row(one.id, str(one.rank), one.state, held)
+    Console().print(table)
 
 
 @assistants.command("set")
-def set_assistant(
+@connected
+async def set_assistant(
+    connection: Connection,
     name: str,
     profile: Annotated[Path | None, typer.Option(help="A profile as JSON.")] = None,
     collection: Annotated[list[str] | None, typer.Option(help="May be given often.")] = None,
     top_k: int = 3,
     adapter: Annotated[str | None, typer.Option(help="An adapter version.")] = None,
     allow_prompt_mismatch: bool = False,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Bind an assistant; returns once the new release serves."""
     text = profile.read_text(encoding="utf-8") if profile else "{}"
@@ -182,48 +145,43 @@ def set_assistant(
         allow_prompt_mismatch=allow_prompt_mismatch,
     )
 
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            bound = await gateway.put_assistant(name, spec)
-        Console().print(f"{bound.id} serves {bound.stable.id}")
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        bound = await gateway.put_assistant(name, spec)
+    Console().print(f"{bound.id} serves {bound.stable.id}")
 
 
 @assistants.command("list")
-def list_assistants(
-    url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
-) -> None:
+@connected
+async def list_assistants(connection: Connection) -> None:
     """List assistants and what they serve."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            page = await gateway.assistants()
-        table = Table("assistant", "release", "adapter", "collections", box=None)
-        for one in page.data:
-            policy = one.stable.retrieval
-            table.add_row(
-                one.id,
-                one.stable.id,
-                one.stable.adapter or "-",
-                ", ".join(policy.collections) if policy else "-",
-            )
-        Console().print(table)
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        page = await gateway.assistants()
+    table = Table("assistant", "release", "adapter", "collections", box=None)
+    for one in page.data:
+        policy = one.stable.retrieval
+        table.add_row(
+            one.id,
+            one.stable.id,
+            one.stable.adapter or "-",
+            ", ".join(policy.collections) if policy else "-",
+        )
+    Console().print(table)
 
 
 @trainings.command("add")
-def add_training(
+@connected
+async def add_training(
+    connection: Connection,
     adapter: Annotated[str, typer.Argument(help="The adapter's name; the result is a version.")],
     rows: Annotated[Path, typer.Argument(help="Prompt/completion rows, one JSON object a line.")],
     profile: Annotated[Path, typer.Option(help="The profile that it will be served with.")],
     knob: Annotated[
         list[str] | None, typer.Option(help="A recipe knob, `name=value`; may be given often.")
     ] = None,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="An error of `inkstone data check` that you have looked at."),
+    ] = None,
 ) -> None:
     """Queue the training of an adapter."""
     content = rows.read_bytes()
@@ -232,102 +190,77 @@ def add_training(
         adapter=adapter,
         profile=Profile.model_validate_json(profile.read_text(encoding="utf-8")),
         recipe=recipe,
+        gate=DatasetPolicy(accepted=accept or []),
     )
 
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            job = await gateway.train(content, spec)
-        Console().print(f"{job.id} is {job.status}")
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        job = await gateway.train(content, spec)
+    Console().print(f"{job.id} is {job.status}")
 
 
 @trainings.command("list")
-def list_trainings(
-    url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
-) -> None:
+@connected
+async def list_trainings(connection: Connection) -> None:
     """List training jobs, newest first."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            page = await gateway.training_jobs()
-        table = Table("job", "adapter", "status", "step", "loss", "result", box=None)
-        for one in page.data:
-            at = one.progress
-            table.add_row(
-                one.id,
-                one.spec.adapter,
-                one.status,
-                f"{at.step}/{at.of}" if at else "",
-                f"{at.loss:.3f}" if at and at.loss is not None else "",
-                escape(one.adapter_version or one.error or ""),
-            )
-        Console().print(table)
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        page = await gateway.training_jobs()
+    table = Table("job", "adapter", "status", "step", "loss", "result", box=None)
+    for one in page.data:
+        at = one.progress
+        table.add_row(
+            one.id,
+            one.spec.adapter,
+            one.status,
+            f"{at.step}/{at.of}" if at else "",
+            f"{at.loss:.3f}" if at and at.loss is not None else "",
+            escape(one.adapter_version or one.error or ""),
+        )
+    Console().print(table)
 
 
 @trainings.command("cancel")
-def cancel_training(
-    job_id: str, url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
-) -> None:
+@connected
+async def cancel_training(connection: Connection, job_id: str) -> None:
     """Cancel a training job."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            await gateway.cancel_training(job_id)
-        Console().print(f"{job_id} is asked to stop")
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        await gateway.cancel_training(job_id)
+    Console().print(f"{job_id} is asked to stop")
 
 
 @keys.command("create")
-def create_key(
+@connected
+async def create_key(
+    connection: Connection,
     name: str,
     scope: Annotated[list[Scope], typer.Option(help="May be given often.")],
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Create a key and print its secret, this once."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            body = {"name": name, "scopes": [one.value for one in scope]}
-            issued = await gateway.keys("POST", body=body)
-        typer.echo(issued["secret"])
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        body = {"name": name, "scopes": [one.value for one in scope]}
+        issued = await gateway.keys("POST", body=body)
+    typer.echo(issued["secret"])
 
 
 @keys.command("list")
-def list_keys(url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME) -> None:
+@connected
+async def list_keys(connection: Connection) -> None:
     """List keys without their secrets."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            page = await gateway.keys("GET")
-        table = Table("id", "name", "scopes", "state", box=None)
-        for one in page["data"]:
-            state = "revoked" if one["revoked_at"] else "active"
-            table.add_row(one["id"], one["name"], ", ".join(one["scopes"]), state)
-        Console().print(table)
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        page = await gateway.keys("GET")
+    table = Table("id", "name", "scopes", "state", box=None)
+    for one in page["data"]:
+        state = "revoked" if one["revoked_at"] else "active"
+        table.add_row(one["id"], one["name"], ", ".join(one["scopes"]), state)
+    Console().print(table)
 
 
 @keys.command("revoke")
-def revoke_key(
+@connected
+async def revoke_key(
+    connection: Connection,
     id: str,  # noqa: A002  # the argument's name on the command line
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Revoke a key at once."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            await gateway.keys("DELETE", f"/{id}")
-        Console().print(f"{id} is revoked")
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        await gateway.keys("DELETE", f"/{id}")
+    Console().print(f"{id} is revoked")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Concatenate
 
+import typer
 from openai import AsyncOpenAI
 
 from services.chassis.errors import Unauthenticated
@@ -36,7 +41,18 @@ class Connection:
         return AsyncOpenAI(base_url=f"{self.url}/v1", api_key=self.key)
 
 
-def connect(url: str, key: str | None, home: Path) -> Connection:
+def connect(
+    url: Annotated[
+        str, typer.Option(envvar="INKSTONE_URL", help="The gateway's base URL.")
+    ] = "http://127.0.0.1:8000",
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="INKSTONE_API_KEY", help="An API key; the local admin key if unset."),
+    ] = None,
+    home: Annotated[
+        Path, typer.Option(envvar="INKSTONE_HOME", help="The local stack's folder.")
+    ] = Path(".inkstone"),
+) -> Connection:
     """Take the given key, or the local stack's admin key.
 
     Raises:
@@ -48,3 +64,21 @@ def connect(url: str, key: str | None, home: Path) -> Connection:
             f"No key: set INKSTONE_API_KEY, or start the local stack, which writes {file}."
         )
     return Connection(url.rstrip("/"), key or file.read_text().strip())
+
+
+def connected(
+    work: Callable[Concatenate[Connection, ...], Coroutine[Any, Any, None]],
+) -> Callable[..., None]:
+    """Make a command of work on a gateway: it gets the options of `connect` beside its own."""
+    own = inspect.signature(work, eval_str=True)
+    options = inspect.signature(connect, eval_str=True).parameters
+
+    @functools.wraps(work)
+    def command(**given: Any) -> None:
+        connection = connect(**{name: given.pop(name) for name in options if name in given})
+        asyncio.run(work(connection, **given))
+
+    _, *mine = own.parameters.values()
+    shown = own.replace(parameters=[*mine, *options.values()], return_annotation=None)
+    command.__signature__ = shown  # type: ignore[attr-defined]  # what typer reads
+    return command

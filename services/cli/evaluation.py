@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from services.cli.answer_evaluation import compare_evaluations, run_evaluation
-from services.cli.commands import DEFAULT_HOME, DEFAULT_URL, HomeFolder, Key, Url
-from services.cli.connection import connect
+from services.cli.connection import Connection, connected
 from services.cli.evaluation_sets import list_sets, put_set
 from services.cli.failures import CommandError
 from services.cli.gateway import Gateway
@@ -22,7 +21,6 @@ from services.cli.interval_plot import plot
 from services.cli.retrieval_cases import Case, Configuration, configuration_of, read_cases
 from services.cli.retrieval_report import (
     NDCG_DEPTH,
-    Run,
     cautions,
     run_of,
     saved_form,
@@ -58,7 +56,9 @@ def _evaluations() -> None:
 
 
 @evaluations.command("retrieval")
-def evaluate_retrieval(
+@connected
+async def evaluate_retrieval(
+    connection: Connection,
     dataset: Annotated[Path, typer.Option(help="JSON lines: id, question, relevant, tags.")],
     collection: Annotated[str, typer.Option(help="The collection that is searched.")],
     setup: Annotated[str, typer.Option(help="How to search, e.g. mode=hybrid,dense=2.")] = "",
@@ -67,9 +67,6 @@ def evaluate_retrieval(
     out: Annotated[Path, typer.Option(help="Where the figures go; the plot beside it.")] = Path(
         "retrieval-evaluation.json"
     ),
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Measure recall, nDCG and MRR with intervals, of one way to search or of two in pairs."""
     depths = sorted(set(k or (5, NDCG_DEPTH)))
@@ -80,14 +77,11 @@ def evaluate_retrieval(
     cases = read_cases(dataset)
     setups = [configuration_of(text) for text in (setup, compare) if text is not None]
 
-    async def run() -> tuple[list[Run], list[str]]:
-        async with connect(url, key, home).gateway() as gateway:
-            found = [await _ask(gateway, collection, one, cases, depths) for one in setups]
-            absent = await _absent(gateway, collection, cases, found)
-        runs = zip(setups, found, strict=True)
-        return [run_of(one, cases, results, depths) for one, results in runs], absent
-
-    runs, absent = asyncio.run(run())
+    async with connection.gateway() as gateway:
+        found = [await _ask(gateway, collection, one, cases, depths) for one in setups]
+        absent = await _absent(gateway, collection, cases, found)
+    pairs = zip(setups, found, strict=True)
+    runs = [run_of(one, cases, results, depths) for one, results in pairs]
     saved = {**saved_form(runs), "absent": absent}
     out.write_text(json.dumps(saved, ensure_ascii=False, indent=1), encoding="utf-8")
     picture = out.with_suffix(".svg")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -11,45 +10,37 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.commands import DEFAULT_HOME, DEFAULT_URL, HomeFolder, Key, Url
-from services.cli.connection import connect
+from services.cli.connection import Connection, connected
 from services.contracts.evaluations import EvaluationSet, EvaluationSetPage
 
 _PATH = "/admin/evaluation-sets"
 
 
-def put_set(
+@connected
+async def put_set(
+    connection: Connection,
     name: Annotated[str, typer.Argument(help="The set's name.")],
     cases: Annotated[Path, typer.Argument(help="JSON lines, as `inkstone eval run` takes them.")],
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Give the gateway the cases of a set; the same cases again change nothing."""
-    content = cases.read_bytes()
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            path = f"{_PATH}/{quote(name, safe='')}"
-            async with gateway.peer.stream("PUT", path, data=content) as reply:
-                kept = EvaluationSet.model_validate_json(await reply.read())
-        Console().print(
-            f"{kept.id}: {kept.cases} cases, {kept.guards} of them guards ({kept.dataset_hash})",
-            highlight=False,
-        )
-
-    asyncio.run(run())
+    path = f"{_PATH}/{quote(name, safe='')}"
+    async with (
+        connection.gateway() as gateway,
+        gateway.peer.stream("PUT", path, data=cases.read_bytes()) as reply,
+    ):
+        kept = EvaluationSet.model_validate_json(await reply.read())
+    Console().print(
+        f"{kept.id}: {kept.cases} cases, {kept.guards} of them guards ({kept.dataset_hash})",
+        highlight=False,
+    )
 
 
-def list_sets(url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME) -> None:
+@connected
+async def list_sets(connection: Connection) -> None:
     """List the sets that the gateway keeps."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            page = EvaluationSetPage.model_validate(await gateway.peer.json("GET", _PATH))
-        table = Table("set", "cases", "guards", "hash", box=None)
-        for one in page.data:
-            table.add_row(one.id, str(one.cases), str(one.guards), one.dataset_hash)
-        Console().print(table)
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        page = EvaluationSetPage.model_validate(await gateway.peer.json("GET", _PATH))
+    table = Table("set", "cases", "guards", "hash", box=None)
+    for one in page.data:
+        table.add_row(one.id, str(one.cases), str(one.guards), one.dataset_hash)
+    Console().print(table)

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from services.cli.commands import DEFAULT_HOME, DEFAULT_URL, HomeFolder, Key, Url, documents
-from services.cli.connection import Connection, connect
+from services.cli.commands import documents
+from services.cli.connection import Connection, connected
 from services.cli.folder import Folder, read_folder, uploads
 from services.cli.ingestions import Ingestions
 from services.contracts.ingestion import Ingestion, IngestionAction, SyncManifest, SyncPlan
@@ -38,7 +38,9 @@ async def _ingestions(connection: Connection) -> AsyncIterator[Ingestions]:
 
 
 @documents.command("sync")
-def sync_documents(
+@connected
+async def sync_documents(
+    connection: Connection,
     folder: Path,
     collection: Annotated[str, typer.Option(help="Which collection to keep in step.")],
     source: Annotated[
@@ -53,93 +55,70 @@ def sync_documents(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
     wait: Annotated[bool, typer.Option(help="Watch the job until it ends.")] = True,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Bring a collection in step with a folder; unchanged files are not even sent."""
     console = Console()
     found = read_folder(folder, prefix)
     manifest = SyncManifest(
-        source=source or f"{socket.gethostname()}:{folder.resolve()}",
+        source=source or _owner(folder),
         files=list(found.entries),
         allowed_groups=group or [],
     )
 
-    async def run() -> Ingestion:
-        async with _ingestions(connect(url, key, home)) as ingestions:
-            plan = await ingestions.plan(collection, manifest)
-            _print_plan(console, found, plan)
-            agreed = _agreed(console, plan, yes) if delete else None
-            agreed_to = manifest.model_copy(update={"remove_at_most": agreed})
-            job = await ingestions.sync(collection, agreed_to)
-            console.print(f"{job.id} has begun", highlight=False)
-            for batch in uploads(found, job.needed):
-                await ingestions.send(job.id, batch)
-            return await _watched(console, ingestions, job.id) if wait else job
-
-    _conclude(asyncio.run(run()))
+    async with _ingestions(connection) as ingestions:
+        plan = await ingestions.plan(collection, manifest)
+        _print_plan(console, found, plan)
+        agreed = _agreed(console, plan, yes) if delete else None
+        agreed_to = manifest.model_copy(update={"remove_at_most": agreed})
+        job = await ingestions.sync(collection, agreed_to)
+        console.print(f"{job.id} has begun", highlight=False)
+        for batch in uploads(found, job.needed):
+            await ingestions.send(job.id, batch)
+        _conclude(await _watched(console, ingestions, job.id) if wait else job)
 
 
 @jobs.command("list")
-def list_jobs(
-    collection: str | None = None,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
-) -> None:
+@connected
+async def list_jobs(connection: Connection, collection: str | None = None) -> None:
     """List the newest ingestion jobs."""
-
-    async def run() -> None:
-        async with _ingestions(connect(url, key, home)) as ingestions:
-            page = await ingestions.page(collection)
-        table = Table("job", "collection", "status", "files", "failed", "chunks", box=None)
-        for one in page.data:
-            at = one.progress
-            table.add_row(
-                one.id,
-                one.collection,
-                one.status,
-                f"{_done(one)}/{at.total}",
-                str(at.failed),
-                str(at.chunks),
-            )
-        Console().print(table)
-
-    asyncio.run(run())
+    async with _ingestions(connection) as ingestions:
+        page = await ingestions.page(collection)
+    table = Table("job", "collection", "status", "files", "failed", "chunks", box=None)
+    for one in page.data:
+        at = one.progress
+        table.add_row(
+            one.id,
+            one.collection,
+            one.status,
+            f"{_done(one)}/{at.total}",
+            str(at.failed),
+            str(at.chunks),
+        )
+    Console().print(table)
 
 
 @jobs.command("watch")
-def watch_job(
+@connected
+async def watch_job(
+    connection: Connection,
     id: str,  # noqa: A002  # the argument's name on the command line
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Watch a job until it rests, and say what failed."""
-
-    async def run() -> Ingestion:
-        async with _ingestions(connect(url, key, home)) as ingestions:
-            return await _watched(Console(), ingestions, id)
-
-    _conclude(asyncio.run(run()))
+    async with _ingestions(connection) as ingestions:
+        _conclude(await _watched(Console(), ingestions, id))
 
 
 def _action(action: IngestionAction, does: str) -> None:
     """Add a command that does something to a job."""
 
-    def command(
+    @connected
+    async def command(
+        connection: Connection,
         id: str,  # noqa: A002  # the argument's name on the command line
-        url: Url = DEFAULT_URL,
-        key: Key = None,
-        home: HomeFolder = DEFAULT_HOME,
     ) -> None:
-        async def run() -> None:
-            async with _ingestions(connect(url, key, home)) as ingestions:
-                job = await ingestions.act(id, action)
-            Console().print(f"{job.id} is {job.status}", highlight=False)
-
-        asyncio.run(run())
+        async with _ingestions(connection) as ingestions:
+            job = await ingestions.act(id, action)
+        Console().print(f"{job.id} is {job.status}", highlight=False)
 
     jobs.command(action, help=does)(command)
 
@@ -151,26 +130,28 @@ _action("retry", "Try the failed files of a job again.")
 
 
 @index.command("rebuild")
-def rebuild_index(url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME) -> None:
+@connected
+async def rebuild_index(connection: Connection) -> None:
     """Make the index anew from the catalogue; the old one serves meanwhile."""
     console = Console()
 
-    async def run() -> None:
-        async with _ingestions(connect(url, key, home)) as ingestions:
-            build = await ingestions.index(rebuild=True)
-            with _bar(console) as bar:
-                task = bar.add_task("index", total=None, said="")
-                while build.status == "building":
-                    bar.update(task, completed=build.documents, total=build.of)
-                    await asyncio.sleep(WATCH_SECONDS)
-                    build = await ingestions.index()
+    async with _ingestions(connection) as ingestions:
+        build = await ingestions.index(rebuild=True)
+        with _bar(console) as bar:
+            task = bar.add_task("index", total=None, said="")
+            while build.status == "building":
                 bar.update(task, completed=build.documents, total=build.of)
-        if build.status == "failed":
-            console.print(f"[red]error:[/red] {escape(build.message or '')}")
-            raise typer.Exit(1)
-        console.print(f"The new index serves {build.documents} documents.", highlight=False)
+                await asyncio.sleep(WATCH_SECONDS)
+                build = await ingestions.index()
+            bar.update(task, completed=build.documents, total=build.of)
+    if build.status == "failed":
+        console.print(f"[red]error:[/red] {escape(build.message or '')}")
+        raise typer.Exit(1)
+    console.print(f"The new index serves {build.documents} documents.", highlight=False)
 
-    asyncio.run(run())
+
+def _owner(folder: Path) -> str:
+    return f"{socket.gethostname()}:{folder.resolve()}"
 
 
 def _print_plan(console: Console, found: Folder, plan: SyncPlan) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from services.chassis.errors import ServiceError
-from services.cli import commands, evaluation, jobs, rollouts
+from services.cli import commands, datasets, evaluation, jobs, rollouts
 from services.cli.failures import CommandError
 
 INTERRUPTED = 130
@@ -31,6 +31,7 @@ app.add_typer(commands.documents, name="documents")
 app.add_typer(commands.adapters, name="adapters")
 app.add_typer(commands.assistants, name="assistants")
 app.add_typer(rollouts.rollouts, name="rollouts")
+app.add_typer(datasets.datasets, name="data")
 app.add_typer(commands.trainings, name="trainings")
 app.add_typer(commands.keys, name="keys")
 app.add_typer(jobs.jobs, name="jobs")

@@ -15,13 +15,13 @@ from rich.table import Column, Table
 
 from services.chassis.errors import UpstreamFailed, UpstreamTimeout
 from services.chassis.http import Peer
-from services.cli.commands import DEFAULT_HOME, DEFAULT_URL, HomeFolder, Key, Url
-from services.cli.connection import connect
+from services.cli.connection import Connection, connected
 from services.contracts.assistants import Assistant, AssistantWrite, Profile, RetrievalPolicy
 from services.contracts.audit import REASON_HEADER, AuditEvent
 from services.contracts.rollouts import (
     DEFAULT_WEIGHTS,
     Analysis,
+    Gate,
     Rollout,
     RolloutPage,
     RolloutWrite,
@@ -39,7 +39,9 @@ Reason = Annotated[str | None, typer.Option(help="Why; kept in the audit log.")]
 
 
 @rollouts.command("begin")
-def begin(
+@connected
+async def begin(
+    connection: Connection,
     name: Name,
     adapter: Annotated[
         str | None, typer.Option(help="An adapter version, or `none`; the present one if unset.")
@@ -61,122 +63,105 @@ def begin(
     by_time: Annotated[
         bool, typer.Option("--by-time", help="Go by time alone, without an analysis.")
     ] = False,
+    gate: Annotated[
+        str | None, typer.Option(help="The evaluation set that it must pass before it serves.")
+    ] = None,
+    without_evidence: Annotated[
+        bool, typer.Option("--without-evidence", help="Bring an adapter that nobody evaluated.")
+    ] = False,
     allow_prompt_mismatch: bool = False,
     reason: Reason = None,
     watch: Annotated[bool, typer.Option(help="Tell what happens until it is over.")] = True,
-    url: Url = DEFAULT_URL,
-    key: Key = None,
-    home: HomeFolder = DEFAULT_HOME,
 ) -> None:
     """Begin to bring a candidate into service; what is not named stays as it is now."""
     weights = weight or DEFAULT_WEIGHTS
     steps = [Step(weight=each, hold_seconds=hold) for each in weights]
 
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            path = f"/admin/assistants/{quote(name)}"
-            present = Assistant.model_validate(await gateway.peer.json("GET", path))
-            bundle = _bundle(present, adapter, profile, collection)
-            write = RolloutWrite(
-                bundle=bundle.model_copy(update={"allow_prompt_mismatch": allow_prompt_mismatch}),
-                strategy="immediate" if immediate else "canary",
-                steps=[] if immediate else steps,
-                analysis=None if by_time else Analysis(min_samples=min_samples),
-            )
-            body = orjson.loads(write.model_dump_json())
-            begun = Rollout.model_validate(
-                await gateway.peer.json("POST", f"{path}/rollouts", body=body, headers=_why(reason))
-            )
-            console = Console()
-            console.print(f"{begun.id} brings {begun.candidate}", highlight=False)
-            if watch:
-                await _tell(console, gateway.peer, name, begun.id)
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        path = f"/admin/assistants/{quote(name)}"
+        present = Assistant.model_validate(await gateway.peer.json("GET", path))
+        bundle = _bundle(present, adapter, profile, collection)
+        write = RolloutWrite(
+            bundle=bundle.model_copy(update={"allow_prompt_mismatch": allow_prompt_mismatch}),
+            strategy="immediate" if immediate else "canary",
+            steps=[] if immediate else steps,
+            gate=Gate(cases=gate) if gate else None,
+            allow_without_evidence=without_evidence,
+            analysis=None if by_time else Analysis(min_samples=min_samples),
+        )
+        body = orjson.loads(write.model_dump_json())
+        begun = Rollout.model_validate(
+            await gateway.peer.json("POST", f"{path}/rollouts", body=body, headers=_why(reason))
+        )
+        console = Console()
+        console.print(f"{begun.id} brings {begun.candidate}", highlight=False)
+        if watch:
+            await _tell(console, gateway.peer, name, begun.id)
 
 
 @rollouts.command("list")
-def list_rollouts(
-    name: Name, url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
-) -> None:
+@connected
+async def list_rollouts(connection: Connection, name: Name) -> None:
     """List an assistant's rollouts, newest first."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            page = RolloutPage.model_validate(await gateway.peer.json("GET", _path(name)))
-        table = Table(
-            Column("rollout", no_wrap=True), "from", "to", "state", "percent", "why", box=None
-        )
-        for one in page.data:
-            percent = f"{one.weight:g}" if one.weight else "-"
-            table.add_row(one.id, one.stable, one.candidate, one.state, percent, one.reason or "-")
-        Console().print(table)
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        page = RolloutPage.model_validate(await gateway.peer.json("GET", _path(name)))
+    table = Table(
+        Column("rollout", no_wrap=True), "from", "to", "state", "percent", "why", box=None
+    )
+    for one in page.data:
+        percent = f"{one.weight:g}" if one.weight else "-"
+        table.add_row(one.id, one.stable, one.candidate, one.state, percent, one.reason or "-")
+    Console().print(table)
 
 
 @rollouts.command("show")
-def show(
-    name: Name, id_: Id, url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
-) -> None:
+@connected
+async def show(connection: Connection, name: Name, id_: Id) -> None:
     """Show where a rollout stands and what its checks see."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            found = Rollout.model_validate(await gateway.peer.json("GET", _path(name, id_)))
-        console = Console()
-        console.print(
-            f"{found.id}  {found.stable} -> {found.candidate}  {found.state}  "
-            f"{found.weight:g} %  {found.reason or ''}",
-            highlight=False,
+    async with connection.gateway() as gateway:
+        found = Rollout.model_validate(await gateway.peer.json("GET", _path(name, id_)))
+    console = Console()
+    console.print(
+        f"{found.id}  {found.stable} -> {found.candidate}  {found.state}  "
+        f"{found.weight:g} %  {found.reason or ''}",
+        highlight=False,
+    )
+    table = Table("check", "stable", "candidate", "margin", "worse", box=None)
+    for check in found.checks:
+        table.add_row(
+            check.check.replace("_", " "),
+            f"{check.stable.events}/{check.stable.trials}",
+            f"{check.candidate.events}/{check.candidate.trials}",
+            f"{check.margin:g}",
+            "yes" if check.worse else "no",
         )
-        table = Table("check", "stable", "candidate", "margin", "worse", box=None)
-        for check in found.checks:
-            table.add_row(
-                check.check.replace("_", " "),
-                f"{check.stable.events}/{check.stable.trials}",
-                f"{check.candidate.events}/{check.candidate.trials}",
-                f"{check.margin:g}",
-                "yes" if check.worse else "no",
-            )
-        if found.checks:
-            console.print(table)
-
-    asyncio.run(run())
+    if found.checks:
+        console.print(table)
 
 
 @rollouts.command("watch")
-def watch_rollout(
-    name: Name, id_: Id, url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME
-) -> None:
+@connected
+async def watch_rollout(connection: Connection, name: Name, id_: Id) -> None:
     """Tell what happens to a rollout until it is over."""
-
-    async def run() -> None:
-        async with connect(url, key, home).gateway() as gateway:
-            await _tell(Console(), gateway.peer, name, id_)
-
-    asyncio.run(run())
+    async with connection.gateway() as gateway:
+        await _tell(Console(), gateway.peer, name, id_)
 
 
 def _action(action: str, does: str) -> None:
     """Add a command that moves a rollout."""
 
-    def command(
+    @connected
+    async def command(
+        connection: Connection,
         name: Name,
         id_: Id,
         reason: Reason = None,
-        url: Url = DEFAULT_URL,
-        key: Key = None,
-        home: HomeFolder = DEFAULT_HOME,
     ) -> None:
-        async def run() -> None:
-            async with connect(url, key, home).gateway() as gateway:
-                path = f"{_path(name, id_)}/{action}"
-                moved = await gateway.peer.json("POST", path, body={}, headers=_why(reason))
-            one = Rollout.model_validate(moved)
-            Console().print(f"{one.id} is {one.state.replace('_', ' ')}", highlight=False)
-
-        asyncio.run(run())
+        async with connection.gateway() as gateway:
+            path = f"{_path(name, id_)}/{action}"
+            moved = await gateway.peer.json("POST", path, body={}, headers=_why(reason))
+        one = Rollout.model_validate(moved)
+        Console().print(f"{one.id} is {one.state.replace('_', ' ')}", highlight=False)
 
     rollouts.command(action, help=does)(command)
 

@@ -108,6 +108,10 @@ class Account:
     """Seconds by stage."""
     total: float = 0.0
     streamed_tokens: int = 0
+    question: str = ""
+    """The text of the last user turn."""
+    answer: Callable[[], list[str]] | None = None
+    """Reads the answer's texts, one for each choice, when it is complete."""
     prompt_estimate: Callable[[], int] | None = None
     """Counts the prompt that an engine was sent, should the engine never report it."""
     _stage_began: float = 0.0

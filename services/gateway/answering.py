@@ -2,7 +2,7 @@
 
     admit -> resolve the model -> make a follow-up stand alone -> retrieve once -> compose and fit
     -> generate, checking citations -> settle usage -> record in the ledger
-    -> offer a copy to the candidate that answers unseen
+    -> keep the texts where the tenant wants it, offer a copy to a candidate that answers unseen
 
 The caller was identified before. Each step is a module of its own; this one is their order.
 """
@@ -22,6 +22,7 @@ from services.contracts.chat import ChatRequest
 from services.gateway.accounts import Account
 from services.gateway.admission import Admission, NoPlace
 from services.gateway.composition import Composer, open_reply
+from services.gateway.content import ContentStore
 from services.gateway.conversation import read_conversation, subject_of
 from services.gateway.generation import Generation
 from services.gateway.grounding import Grounder, narrowed
@@ -45,6 +46,7 @@ class Answering:
     composer: Composer
     generation: Generation
     shadowing: Shadowing
+    content: ContentStore
     max_messages: int
 
     async def answer(
@@ -75,6 +77,7 @@ class Answering:
             raise
         finally:
             self.generation.meter.settle(account)
+            self.content.keep(account)
             self.shadowing.offer(account)
 
     def in_flight(self, replica: str) -> int:
@@ -111,7 +114,10 @@ class Answering:
         conversation = read_conversation(request.messages, target.profile)
         parameters = engine_parameters(request, target)
         policy = narrowed(target, request.retrieval)
-        account.caller_system = conversation.caller_system
+        account.caller_system, account.question = (
+            conversation.caller_system,
+            conversation.question,
+        )
         account.finish("admit")
 
         # What follows a tool's result continues an answer whose question was grounded before.

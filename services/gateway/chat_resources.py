@@ -16,6 +16,7 @@ from services.gateway.answering import Answering
 from services.gateway.clients.engine import EngineClient, EngineDeadlines
 from services.gateway.clients.retriever import Retriever
 from services.gateway.composition import Composer
+from services.gateway.content import ContentBounds, open_content_store
 from services.gateway.context import Fitter
 from services.gateway.counting import open_counter
 from services.gateway.generation import Generation
@@ -65,7 +66,19 @@ async def open_answering(
     composer = Composer(Fitter(counter, limits.answer_reserve_tokens), engines)
     generation = Generation(meter)
     copies = deque[Copy]()
-    shadow = settings.shadow
+    shadow, kept = settings.shadow, settings.content
+    content = open_content_store(
+        registry,
+        ContentBounds(
+            tenants=frozenset(kept.tenants),
+            percent=kept.percent,
+            ttl_seconds=kept.ttl_seconds,
+            max_characters=kept.max_characters,
+            queue=kept.queue,
+        ),
+        metrics,
+    )
+    stack.push_async_callback(content.flush)
     return Answering(
         snapshot=snapshot,
         admission=admission,
@@ -93,8 +106,10 @@ async def open_answering(
                 timeout_seconds=shadow.timeout_seconds,
             ),
             ShadowMetrics(metrics, lambda: len(copies)),
+            content,
             copies,
         ),
+        content=content,
         max_messages=limits.max_messages,
     )
 

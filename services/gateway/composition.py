@@ -85,7 +85,9 @@ def open_reply(account: Account, target: Target, *, structured: bool) -> Reply:
     if target.policy is not None or account.grounding.asked:
         marking = Marking.FIELD if structured else Marking.MARKERS
     passages = account.grounding.passages[: account.passages]
-    return Reply(target.model, passages, marking, account.usage)
+    reply = Reply(target.model, passages, marking, account.usage)
+    account.answer = reply.texts
+    return reply
 
 
 def _engine_body(

@@ -28,6 +28,7 @@ from services.gateway.registry.database import open_database
 from services.gateway.registry.gauges import expose_registry
 from services.gateway.registry.keeper import SnapshotKeeper
 from services.gateway.registry.key_usage import KeyUsage
+from services.gateway.registry.listening import FIRST_PAUSE_SECONDS, Listener
 from services.gateway.registry.schema import migrate
 from services.gateway.registry.snapshot import Snapshot
 from services.gateway.rollouts.controller import Controller
@@ -119,7 +120,8 @@ async def open_resources(
             idempotency_ttl_seconds=settings.idempotency_ttl_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
-        await stack.enter_async_context(running(_loops(resources, settings), metrics))
+        loops = [*_loops(resources, settings), *_listening(registry, metrics)]
+        await stack.enter_async_context(running(loops, metrics))
         yield resources
 
 
@@ -152,6 +154,8 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
             Loop("shadow", settings.shadow.look_seconds, resources.answering.shadowing.work)
             for _ in range(settings.shadow.concurrent)
         ],
+        Loop("content", settings.content.flush_seconds, resources.answering.content.flush),
+        Loop("content_expiry", settings.content.sweep_seconds, resources.answering.content.forget),
         Loop("ledger", settings.ledger_flush_seconds, resources.answering.write_ledger),
         Loop(
             "evaluations",
@@ -160,6 +164,13 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
         ),
         *loops_of(resources.knowledge, settings),
     )
+
+
+def _listening(registry: Registry, metrics: CollectorRegistry) -> list[Loop]:
+    """Hear of changes at once where the database can tell; polling does for the embedded one."""
+    listener = Listener(registry.database, registry.keeper, metrics)
+    told = registry.database.dialect == "postgresql"
+    return [Loop("registry_listener", FIRST_PAUSE_SECONDS, listener.listen)] if told else []
 
 
 def _intake(registry: Registry, settings: Settings) -> AdapterIntake:

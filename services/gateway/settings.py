@@ -138,6 +138,25 @@ class EvaluationLimits(SettingsGroup):
     """How long the gateway that asks the cases may be silent before another one does."""
 
 
+class ContentKeeping(SettingsGroup):
+    """Whose questions and answers are kept, for judging them later; nobody's by default."""
+
+    tenants: tuple[str, ...] = ()
+    """Tenants that want it; what was kept of others is erased."""
+    percent: float = Field(default=10.0, gt=0, le=100)
+    """Of their answered requests."""
+    ttl_seconds: float = Field(default=30 * 86_400.0, gt=0)
+    """How long texts are kept."""
+    max_characters: int = Field(default=20_000, ge=100)
+    """Of each text; the rest is cut off."""
+    queue: int = Field(default=200, ge=1)
+    """Requests whose texts may wait to be written before further ones are dropped."""
+    flush_seconds: float = Field(default=0.5, gt=0)
+    """How often texts are written."""
+    sweep_seconds: float = Field(default=60.0, gt=0)
+    """How often texts that have expired are erased."""
+
+
 class RewriteCalls(SettingsGroup):
     """Bounds of the question that the base writes where a release says `follow_up: rewrite`."""
 
@@ -226,6 +245,8 @@ class Settings(ServiceSettings):
     """How candidates answer unseen."""
     evaluations: EvaluationLimits = EvaluationLimits()
     """Bounds of evaluations."""
+    content: ContentKeeping = ContentKeeping()
+    """What is kept of questions and answers."""
     warm_timeout_seconds: float = Field(default=120.0, gt=0)
     """How long binding an adapter waits for every live replica to prove it."""
 

@@ -468,3 +468,35 @@ evaluation_answers = Table(
     PrimaryKeyConstraint("tenant", "evaluation", "case_id", "repeat"),
 )
 """What both arms answered to a case, judged; a row is whole or not there."""
+
+
+class _ContentColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    id: Named[str] = Column(String(32))
+    request_id: Named[str] = Column(String(128))
+    end_user: Named[str | None] = Column(String(64))
+    assistant: Named[str] = Column(String(63))
+    release: Named[str] = Column(String(80))
+    arm: Named[str] = Column(String(16))
+    at: Named[float]
+    expires_at: Named[float] = Column(Double, nullable=False, index=True)
+    question: Named[str] = Column(Text)
+    passages: Named[Any] = Column(JSON, nullable=False)
+    answer: Named[str] = Column(Text)
+    shadow_release: Named[str | None] = Column(String(80))
+    shadow_answer: Named[str | None] = Column(Text)
+
+
+content = Table(
+    "content",
+    metadata,
+    _ContentColumns,
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "at"),
+    Index(None, "tenant", "request_id"),
+    Index(None, "tenant", "end_user"),
+)
+"""Texts of requests of tenants that want them kept, by the id of the request's ledger row.
+
+`end_user` is a hash. Nothing else in the registry holds what was asked or answered.
+"""

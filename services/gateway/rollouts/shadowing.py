@@ -22,6 +22,7 @@ from services.gateway.accounts import Account
 from services.gateway.clients import engine_errors
 from services.gateway.clients.traffic import Crowded
 from services.gateway.composition import Composer, open_reply
+from services.gateway.content import ContentStore
 from services.gateway.conversation import read_conversation
 from services.gateway.generation import Generation
 from services.gateway.parameters import engine_parameters
@@ -71,6 +72,7 @@ class Shadowing:
     generation: Generation
     bounds: ShadowBounds
     metrics: ShadowMetrics
+    content: ContentStore
     queue: deque[Copy]
     """Those that wait, oldest first."""
     clock: Callable[[], float] = time.monotonic
@@ -156,6 +158,7 @@ class Shadowing:
         meter.price(account)
         meter.ledger.record(account.row())
         self.metrics.answered(account)
+        self.content.keep(account)
 
     async def _ask(
         self, account: Account, request: ChatRequest, replica: Replica, callers: int
