@@ -44,8 +44,8 @@ class Controller:
     registry: Registry
     mover: Mover
     lease_seconds: float
-    gatekeeper: Gatekeeper | None = None
-    """Evaluates candidates before anybody meets them, where that is built in."""
+    gatekeeper: Gatekeeper
+    """Evaluates candidates before anybody meets them."""
     name: str = field(default_factory=lambda: uuid4().hex)
     """What this gateway calls itself as the lease's holder."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -97,7 +97,7 @@ class Controller:
                 return Decision(Event.START, "the rollout begins")
             case State.WARMING:
                 return self._on_warming(standing, now - rollout.entered_at)
-            case State.GATING if rollout.gate is not None and self.gatekeeper is not None:
+            case State.GATING if rollout.gate is not None:
                 verdict = await self.gatekeeper.verdict(standing)
                 return on_gating(rollout.gate, verdict, elapsed=now - rollout.entered_at)
             case State.SHADOWING if rollout.shadow is not None:

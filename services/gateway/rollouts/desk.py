@@ -36,12 +36,6 @@ class EvaluationMissing(Conflict):
     code = "evaluation_missing"
 
 
-class StageUnavailable(InvalidRequest):
-    """The rollout asks for a stage that this gateway has nothing to do with."""
-
-    code = "rollout_stage_unavailable"
-
-
 class RolloutChanged(Conflict):
     """Somebody else moved the rollout in between."""
 
@@ -55,8 +49,8 @@ class RolloutDesk:
     registry: Registry
     binding: Binding
     mover: Mover
-    gatekeeper: Gatekeeper | None = None
-    """Evaluates candidates before anybody meets them, where that is built in."""
+    gatekeeper: Gatekeeper
+    """Evaluates candidates before anybody meets them."""
 
     async def begin(
         self, actor: Actor, name: str, write: RolloutWrite, attempt: Attempt | None
@@ -123,14 +117,8 @@ class RolloutDesk:
                 "cannot show another way to look things up; use the strategy `canary`.",
                 param="strategy",
             )
-        if write.gate is None:
-            return
-        if self.gatekeeper is None:
-            raise StageUnavailable(
-                "Evaluations are not built in; leave the gate out and compare in the canary.",
-                param="gate",
-            )
-        await self.gatekeeper.check(change, write.gate)
+        if write.gate is not None:
+            await self.gatekeeper.check(change, write.gate)
 
 
 async def _check_evidence(change: Change, stable: Release, write: RolloutWrite) -> None:

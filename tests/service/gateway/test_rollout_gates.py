@@ -119,5 +119,4 @@ async def test_a_gate_that_cannot_be_held_is_refused_before_anything_begins(gate
     with pytest.raises(NotFound):
         await gated.begin(gate={"cases": "unknown"})
     refused = await begin(gated.stack, None, 50, gate={"cases": "golden"})
-    assert (refused.status, refused.code) == (400, "rollout_stage_unavailable")
-    assert "leave the gate out" in refused.message
+    assert (refused.status, refused.code) == (404, "evaluation_set_not_found")
