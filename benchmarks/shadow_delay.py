@@ -6,8 +6,8 @@ The engine is the tests' stand-in with room for two answers at once, of 10 token
 what does not fit waits, by priority. Callers come at random moments, the same on every way:
 
 - `off`: no copies;
-- `admitted`: every request is copied, with the gateway's defaults;
-- `idle only`: a copy runs beside nobody (`callers_beside` 0);
+- `idle only`: every request is copied; a copy runs beside nobody, which is the default;
+- `beside one`: a copy may run beside one caller (`callers_beside` 1);
 - `unbounded`: copies are sent as they come, as many at once as there are; nothing but the engine's
   priority protects the callers.
 """
@@ -42,8 +42,8 @@ LOADS = (0.3, 0.7)
 FOREVER = 86_400
 WAYS: dict[str, dict[str, Any] | None] = {
     "off": None,
-    "admitted": {},
-    "idle only": {"callers_beside": 0},
+    "idle only": {},
+    "beside one": {"callers_beside": 1},
     "unbounded": {"callers_beside": 10_000, "concurrent": 32, "look_seconds": 0.01},
 }
 

@@ -25,7 +25,9 @@ from services.contracts.rollouts import (
     Rollout,
     RolloutPage,
     RolloutWrite,
+    Shadow,
     Step,
+    Strategy,
 )
 
 RECONNECT_SECONDS = 1.0
@@ -57,6 +59,10 @@ async def begin(
     ] = None,
     hold: Annotated[float, typer.Option(help="Seconds of each step.")] = 300.0,
     min_samples: Annotated[int, typer.Option(help="Answers of each step.")] = 50,
+    shadow: Annotated[
+        float | None,
+        typer.Option(help="Percent of the requests that it answers unseen before the first step."),
+    ] = None,
     immediate: Annotated[
         bool, typer.Option("--immediate", help="Promote as soon as it is loaded.")
     ] = False,
@@ -83,7 +89,8 @@ async def begin(
         bundle = _bundle(present, adapter, profile, collection)
         write = RolloutWrite(
             bundle=bundle.model_copy(update={"allow_prompt_mismatch": allow_prompt_mismatch}),
-            strategy="immediate" if immediate else "canary",
+            strategy=_strategy(shadow, immediate=immediate),
+            shadow=None if shadow is None else Shadow(percent=shadow, min_samples=min_samples),
             steps=[] if immediate else steps,
             gate=Gate(cases=gate) if gate else None,
             allow_without_evidence=without_evidence,
@@ -171,6 +178,12 @@ _action("resume", "Let a rollout that is held go on.")
 _action("promote", "Let the candidate serve everybody now.")
 _action("rollback", "Take the candidate back, also after it was promoted.")
 _action("abort", "End a rollout without a verdict.")
+
+
+def _strategy(shadow: float | None, *, immediate: bool) -> Strategy:
+    if immediate:
+        return "immediate"
+    return "canary" if shadow is None else "shadow_canary"
 
 
 def _bundle(

@@ -33,6 +33,7 @@ from services.gateway.registry.schema import migrate
 from services.gateway.registry.snapshot import Snapshot
 from services.gateway.rollouts.controller import Controller
 from services.gateway.rollouts.desk import RolloutDesk
+from services.gateway.rollouts.metrics import RolloutMetrics
 from services.gateway.rollouts.moving import Mover
 from services.gateway.settings import Settings
 from services.gateway.training import TrainingDesk
@@ -99,7 +100,12 @@ async def open_resources(
         evaluating = open_evaluations(
             settings.evaluations, registry, binding, answering, retriever, metrics
         )
-        mover = Mover(settings.warm_timeout_seconds, settings.rollouts.keep_warm_seconds)
+        moves = RolloutMetrics(
+            metrics,
+            lambda: registry.keeper.current,
+            max_labels=settings.limits.metric_label_values,
+        )
+        mover = Mover(settings.warm_timeout_seconds, settings.rollouts.keep_warm_seconds, moves)
         resources = Resources(
             registry=registry,
             key_usage=key_usage,
@@ -149,6 +155,11 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
         Loop("snapshot", settings.snapshot_poll_seconds, registry.keeper.refresh),
         Loop("replicas", settings.heartbeat_seconds, tend),
         Loop("rollouts", settings.rollouts.look_seconds, resources.controller.look),
+        Loop(
+            "rollout_metrics",
+            settings.rollouts.look_seconds,
+            resources.controller.mover.metrics.show,
+        ),
         Loop("key_usage", settings.key_usage_seconds, resources.key_usage.write),
         *[
             Loop("shadow", settings.shadow.look_seconds, resources.answering.shadowing.work)

@@ -107,7 +107,7 @@ class ShadowLimits(SettingsGroup):
     """Copies that wait in one gateway process for an idle engine; further ones are dropped."""
     wait_seconds: float = Field(default=30.0, gt=0)
     """A copy that has waited for longer is dropped."""
-    callers_beside: int = Field(default=2, ge=0)
+    callers_beside: int = Field(default=0, ge=0)
     """Requests of callers that may run on a replica beside a copy; one more breaks it off."""
     concurrent: int = Field(default=1, ge=1, le=64)
     """Copies that one gateway process has answered at the same time."""

@@ -92,6 +92,7 @@ class SnapshotKeeper:
                 snapshot,
                 canaries=await loading.canaries(connection),
                 unseen=await loading.unseen(connection),
+                rollouts=await loading.underway(connection),
             )
         replicas = await loading.replicas(
             connection, now, timeout_seconds=self._replica_timeout, pinned=snapshot.pinned

@@ -16,10 +16,10 @@ from services.contracts.adapters import (
 from services.contracts.assistants import Assistant
 from services.contracts.keys import Scope
 from services.contracts.rollouts import Shadow
-from services.domain.rollouts.states import State
+from services.domain.rollouts.states import ACTIVE, State
 from services.gateway.registry import tables
 from services.gateway.registry.rows import adapter_of, assistant_of, release_of, with_stable_release
-from services.gateway.registry.snapshot import Caller, Canary, Unseen
+from services.gateway.registry.snapshot import Caller, Canary, Underway, Unseen
 
 _REMEMBER_EXPIRED_SECONDS = 7 * 86_400
 """An expired key is told from an unknown one for so long."""
@@ -88,6 +88,22 @@ async def canaries(connection: AsyncConnection) -> dict[tuple[str, str], Canary]
         )
         for row in rows
     }
+
+
+async def underway(connection: AsyncConnection) -> tuple[Underway, ...]:
+    """Read the rollouts that are not over."""
+    table = tables.rollouts.c
+    columns = (table.assistant, table.state, table.held, table.steps, table.step, table.entered_at)
+    rows = await connection.execute(select(*columns).where(table.state.in_(ACTIVE)))
+    return tuple(
+        Underway(
+            row.assistant,
+            row.state,
+            row.steps[row.step]["weight"] if State.CANARY in (row.state, row.held) else 0.0,
+            row.entered_at,
+        )
+        for row in rows
+    )
 
 
 async def unseen(connection: AsyncConnection) -> dict[tuple[str, str], Unseen]:

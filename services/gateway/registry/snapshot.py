@@ -50,6 +50,18 @@ class Unseen:
 
 
 @dataclass(frozen=True, slots=True)
+class Underway:
+    """A rollout that is not over."""
+
+    assistant: str
+    state: str
+    weight: float
+    """Percent of the callers that the candidate answers."""
+    entered_at: float
+    """When it came to its state and step, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The registry at one revision."""
 
@@ -62,6 +74,8 @@ class Snapshot:
     """By tenant and assistant's name."""
     unseen: Mapping[tuple[str, str], Unseen] = field(default_factory=dict)
     """By tenant and assistant's name."""
+    rollouts: tuple[Underway, ...] = ()
+    """Of all tenants."""
     adapters: Mapping[tuple[str, str], AdapterVersion] = field(default_factory=dict)
     """By tenant and version id; retired ones are absent."""
     replicas: tuple[Replica, ...] = ()

@@ -31,10 +31,10 @@ from tests.service.gateway.rollout_calls import (
 pytestmark = pytest.mark.anyio
 
 EVERYTHING = {"percent": 100, "min_samples": 1000}
-QUICK = {"look_seconds": 0.01}
 MOVING = {"look_seconds": 0.02}
 BESIDE = 2
-"""How many callers' requests may run beside a copy, by default."""
+"""How many callers' requests may run beside a copy."""
+QUICK = {"look_seconds": 0.01, "callers_beside": BESIDE}
 
 PASSAGES = [passage("환불은 30일 안에 됩니다."), passage("우편 요금은 무료입니다.")]
 RETRIEVAL = {"collections": ["handbook"], "top_k": 2}

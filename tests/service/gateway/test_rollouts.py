@@ -313,6 +313,38 @@ async def test_what_cannot_be_rolled_out_is_refused_and_changes_nothing(stack: C
     assert by_app.status == 403
 
 
+async def test_metrics_show_where_a_rollout_stands_and_how_it_moved(stack: ChatStack) -> None:
+    _, new = await two_versions(stack)
+    id_ = await begun(stack, new, 30, **BY_TIME)
+    canary = await comes_to(stack, id_, "canary")
+
+    async def shows(state: str, weight: float) -> bool:
+        await stack.gateway.resources.controller.mover.metrics.show()
+        return (
+            await stack.metric("rollout_state", assistant="support", state=state) == 1
+            and await stack.metric("rollout_weight", assistant="support") == weight
+        )
+
+    await eventually(lambda: shows("canary", 30))
+    entered_at = await stack.metric("rollout_entered_timestamp_seconds", assistant="support")
+    assert entered_at == canary["entered_at"]
+    await act(stack, id_, "pause")
+    await eventually(lambda: shows("paused", 30))
+    await act(stack, id_, "rollback")
+    await eventually(lambda: _is_over(stack))
+    moves = {
+        event: await stack.metric("rollout_moves_total", event=event)
+        for event in ("start", "proven", "pause", "roll_back", "promote")
+    }
+    assert moves == {"start": 1, "proven": 1, "pause": 1, "roll_back": 1, "promote": 0}
+
+
+async def _is_over(stack: ChatStack) -> bool:
+    await stack.gateway.resources.controller.mover.metrics.show()
+    paused = await stack.metric("rollout_state", assistant="support", state="paused")
+    return paused == 0
+
+
 async def test_the_same_request_sent_twice_begins_one_rollout(stack: ChatStack) -> None:
     _, new = await two_versions(stack)
     body = {"bundle": {"adapter": new}, "steps": [{"weight": 50}]}
