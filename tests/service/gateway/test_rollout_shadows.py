@@ -58,6 +58,7 @@ async def shadowing(stack: ChatStack, shadow: dict[str, Any], **fields: Any) -> 
         _, new = await two_versions(stack)
         bundle = {"adapter": new}
     body = {"bundle": bundle, "strategy": "shadow_canary", "shadow": shadow, **fields}
+    body["allow_without_evidence"] = True
     body.setdefault("steps", [{"weight": 100, "hold_seconds": FOREVER}])
     begun = await stack.gateway.admin.post(ROLLOUTS, json=body)
     assert begun.status == 201, begun

@@ -347,7 +347,11 @@ async def _is_over(stack: ChatStack) -> bool:
 
 async def test_the_same_request_sent_twice_begins_one_rollout(stack: ChatStack) -> None:
     _, new = await two_versions(stack)
-    body = {"bundle": {"adapter": new}, "steps": [{"weight": 50}]}
+    body = {
+        "bundle": {"adapter": new},
+        "steps": [{"weight": 50}],
+        "allow_without_evidence": True,
+    }
     key = {"Idempotency-Key": "once"}
     first = await stack.gateway.admin.post(ROLLOUTS, json=body, headers=key)
     again = await stack.gateway.admin.post(ROLLOUTS, json=body, headers=key)
