@@ -1,53 +1,35 @@
-"""The held-out cases: questions on the sample corpus, with what a right answer must show."""
+"""The held-out cases: questions on the sample corpus, as `inkstone eval run` asks them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from services.contracts.evaluation_cases import Cites, Contains, EvaluationCase
 from services.domain.language import Language
 
 CASES_FILE = Path(__file__).parent / "cases.jsonl"
 """One case a line."""
 
 
-class Check(BaseModel):
-    """One thing that an answer must show."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["contains", "cites", "abstains"]
-    any_of: list[str] = []
-    """For `contains`: one of these must occur, whatever its case."""
-    document: str | None = None
-    """For `cites`: the document that a citation must point to."""
-
-
-class Case(BaseModel):
+class Case(EvaluationCase):
     """One question with its checks."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str
-    question: str
-    expected: str | None
-    checks: list[Check]
-    tags: list[str]
-    lang: Language
-    document: str
-    """The document that answers it, or that it is about."""
-
     @property
-    def answerable(self) -> bool:
-        """Whether the corpus holds the answer."""
-        return self.expected is not None
+    def lang(self) -> Language:
+        """The language that it is asked in."""
+        return "ko" if "ko" in self.tags else "en"
 
     @property
     def accepted(self) -> list[str]:
         """Every wording of the answer that counts."""
-        return [span for check in self.checks for span in check.any_of]
+        return [
+            text for check in self.checks if isinstance(check, Contains) for text in check.any_of
+        ]
+
+    @property
+    def documents(self) -> list[str]:
+        """The documents that answer it."""
+        return [name for check in self.checks if isinstance(check, Cites) for name in check.any_of]
 
 
 def read_cases(path: Path = CASES_FILE) -> list[Case]:

@@ -59,7 +59,7 @@ def grade(
     return Grade(
         case=case,
         retrieved=any(held),
-        contains=case.answerable and _holds(cleaned, case),
+        contains=case.answerable is True and _holds(cleaned, case),
         cited=bool(numbers),
         cited_right=any(held[number - 1] for number in numbers),
         abstained=any(text in answer for text in (abstention.en, abstention.ko)),

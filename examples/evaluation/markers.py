@@ -39,8 +39,8 @@ def prompts(profile: Profile) -> Iterator[list[dict[str, Any]]]:
     """Give 100 prompts that no marker was trained on, with and without passages and system text."""
     index = LexicalIndex(read_chunks())
     for number, case in enumerate(read_cases()):
-        turns = [{"role": "user", "content": case.question}]
-        chunks = index.best(case.question, number % 4)
+        turns = [{"role": "user", "content": case.asked}]
+        chunks = index.best(case.asked, number % 4)
         sources = [Source(chunk.title, chunk.text) for chunk in chunks]
         yield compose(profile, turns, sources, grounded=number % 5 > 0)
     for system in _SYSTEMS:

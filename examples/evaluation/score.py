@@ -31,11 +31,11 @@ def run(
     """Answer and judge every case."""
     cases = read_cases()
     index = LexicalIndex(read_chunks())
-    picked = [index.best(case.question, TOP_K) if retrieval else [] for case in cases]
+    picked = [index.best(case.asked, TOP_K) if retrieval else [] for case in cases]
     prompts = [
         compose(
             profile,
-            [{"role": "user", "content": case.question}],
+            [{"role": "user", "content": case.asked}],
             [Source(chunk.title, chunk.text) for chunk in chunks],
             grounded=retrieval,
         )
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _shown(given: Grade) -> dict[str, object]:
-    return {**asdict(given), "case": given.case.id, "question": given.case.question}
+    return {**asdict(given), "case": given.case.id, "question": given.case.asked}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from services.cli.answer_evaluation import compare_evaluations, run_evaluation
 from services.cli.connection import Connection, connected
+from services.cli.evaluation_sets import list_sets, put_set
 from services.cli.failures import CommandError
 from services.cli.gateway import Gateway
 from services.cli.interval_plot import plot
@@ -40,6 +42,12 @@ Item = TypeVar("Item")
 Told = TypeVar("Told")
 
 evaluations = typer.Typer(help="Measure what the stack does.", no_args_is_help=True)
+
+
+evaluations.command("run")(run_evaluation)
+evaluations.command("compare")(compare_evaluations)
+evaluations.command("put")(put_set)
+evaluations.command("sets")(list_sets)
 
 
 @evaluations.callback()

@@ -21,10 +21,13 @@ from services.contracts.audit import REASON_HEADER, AuditEvent
 from services.contracts.rollouts import (
     DEFAULT_WEIGHTS,
     Analysis,
+    Gate,
     Rollout,
     RolloutPage,
     RolloutWrite,
+    Shadow,
     Step,
+    Strategy,
 )
 
 RECONNECT_SECONDS = 1.0
@@ -57,11 +60,21 @@ async def begin(
     ] = None,
     hold: Annotated[float, typer.Option(help="Seconds of each step.")] = 300.0,
     min_samples: Annotated[int, typer.Option(help="Answers of each step.")] = 50,
+    shadow: Annotated[
+        float | None,
+        typer.Option(help="Percent of the requests that it answers unseen before the first step."),
+    ] = None,
     immediate: Annotated[
         bool, typer.Option("--immediate", help="Promote as soon as it is loaded.")
     ] = False,
     by_time: Annotated[
         bool, typer.Option("--by-time", help="Go by time alone, without an analysis.")
+    ] = False,
+    gate: Annotated[
+        str | None, typer.Option(help="The evaluation set that it must pass before it serves.")
+    ] = None,
+    without_evidence: Annotated[
+        bool, typer.Option("--without-evidence", help="Bring an adapter that nobody evaluated.")
     ] = False,
     allow_prompt_mismatch: bool = False,
     reason: Reason = None,
@@ -78,8 +91,11 @@ async def begin(
         bundle = _bundle(present, adapter, chosen, collection)
         write = RolloutWrite(
             bundle=bundle.model_copy(update={"allow_prompt_mismatch": allow_prompt_mismatch}),
-            strategy="immediate" if immediate else "canary",
+            strategy=_strategy(shadow, immediate=immediate),
+            shadow=None if shadow is None else Shadow(percent=shadow, min_samples=min_samples),
             steps=[] if immediate else steps,
+            gate=Gate(cases=gate) if gate else None,
+            allow_without_evidence=without_evidence,
             analysis=None if by_time else Analysis(min_samples=min_samples),
         )
         body = orjson.loads(write.model_dump_json())
@@ -164,6 +180,12 @@ _action("resume", "Let a rollout that is held go on.")
 _action("promote", "Let the candidate serve everybody now.")
 _action("rollback", "Take the candidate back, also after it was promoted.")
 _action("abort", "End a rollout without a verdict.")
+
+
+def _strategy(shadow: float | None, *, immediate: bool) -> Strategy:
+    if immediate:
+        return "immediate"
+    return "canary" if shadow is None else "shadow_canary"
 
 
 def _bundle(

@@ -21,6 +21,8 @@ class Scope(StrEnum):
     """Everything under /admin."""
     INTERNAL = "internal"
     """The routes under /internal: agent, tuner and retriever."""
+    CONTENT = "content"
+    """Read and erase the texts that the content store keeps."""
     ASSERT_GROUPS = "assert-groups"
     """Name the end user's groups, within the key's own."""
 

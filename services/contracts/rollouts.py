@@ -13,6 +13,8 @@ from services.contracts.wire import Wire
 RolloutState = Literal[
     "pending",
     "warming",
+    "gating",
+    "shadowing",
     "canary",
     "paused",
     "inconclusive",
@@ -22,6 +24,9 @@ RolloutState = Literal[
     "failed",
     "superseded",
 ]
+
+Strategy = Literal["immediate", "canary", "shadow_canary"]
+"""`immediate` has no steps, `shadow_canary` answers unseen before the first one."""
 
 ARM_HEADER = "X-Inkstone-Arm"
 """Where a tester asks for one arm of a rollout: `stable` or `candidate`."""
@@ -38,6 +43,39 @@ class Step(Wire):
     """Percent of the callers that the candidate answers."""
     hold_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 300.0
     """How long at least."""
+
+
+class Gate(Wire):
+    """An evaluation that the candidate must pass before anybody meets it.
+
+    Both releases answer the same cases over the same passages. A margin is a difference of the
+    shares of cases passed, 0 to 1.
+    """
+
+    cases: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+    """The name of the evaluation set."""
+    repeats: Annotated[int, Field(ge=1, le=20)] = 1
+    """How often each case is asked."""
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How much lower its share of passed cases may be than the stable release's; 0 asks that the
+    candidate is better."""
+    guard_margin: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """The same for guard cases, which hold what must not be forgotten."""
+    max_duration_seconds: Annotated[float, Field(gt=0, le=7 * 86_400)] = 3600.0
+    """An evaluation that takes longer makes the rollout inconclusive."""
+
+
+class Shadow(Wire):
+    """How the candidate answers copies of requests, unseen, before anybody meets it."""
+
+    percent: Annotated[float, Field(gt=0, le=100)] = 10.0
+    """Of the requests that the stable release answers."""
+    max_tokens_per_hour: Annotated[int, Field(ge=1, le=10**12)] = 500_000
+    """Prompt and answer tokens that copies may use; each gateway has this budget of its own."""
+    min_samples: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    """Pairs of answers that are enough to compare."""
+    max_duration_seconds: Annotated[float, Field(gt=0, le=90 * 86_400)] = 86_400.0
+    """With too few pairs after so long the rollout is inconclusive."""
 
 
 class Analysis(Wire):
@@ -64,6 +102,9 @@ class Analysis(Wire):
     slow_answers: Annotated[float | None, Field(ge=0, le=1)] = 0.05
     """Answers whose first token took longer than `slow_after_ms`."""
     slow_after_ms: Annotated[float, Field(gt=0)] = 5_000.0
+    long_answers: Annotated[float | None, Field(ge=0, le=1)] = None
+    """Answers of more than `long_after_tokens` tokens."""
+    long_after_tokens: Annotated[int, Field(ge=1)] = 1_000
     bad_feedback: Annotated[float | None, Field(ge=0, le=1)] = 0.05
     """Answers that a reader scored below 0.5, of those that were scored."""
 
@@ -73,14 +114,33 @@ class RolloutWrite(Wire):
 
     bundle: AssistantWrite
     """What the candidate release is made of."""
-    strategy: Literal["immediate", "canary"] = "canary"
+    strategy: Strategy = "canary"
     """`immediate` promotes as soon as every live replica has proven the adapter."""
+    gate: Gate | None = None
+    """None begins without an evaluation."""
+    allow_without_evidence: bool = False
+    """Bring an adapter that no evaluation has adopted, without a gate; kept in the audit log."""
+    shadow: Shadow | None = None
+    """Of a `shadow_canary`; its defaults when left out."""
     steps: Annotated[list[Step], Field(max_length=32)] = Field(
         default_factory=lambda: [Step(weight=weight) for weight in DEFAULT_WEIGHTS]
     )
     """The steps of a canary, with rising weights; after the last one it is promoted."""
     analysis: Analysis | None = Analysis()
     """None goes by time alone."""
+
+    @property
+    def shadowing(self) -> Shadow | None:
+        """How the candidate answers unseen; None when it does not."""
+        return (self.shadow or Shadow()) if self.strategy == "shadow_canary" else None
+
+    @model_validator(mode="after")
+    def _shadow_is_compared(self) -> RolloutWrite:
+        if self.shadow is not None and self.strategy != "shadow_canary":
+            raise ValueError("a shadow belongs to the strategy `shadow_canary`; name that one")
+        if self.shadowing is not None and self.analysis is None:
+            raise ValueError("a shadow is compared by an analysis; leave `analysis` at its default")
+        return self
 
     @model_validator(mode="after")
     def _weights_rise(self) -> RolloutWrite:
@@ -111,6 +171,7 @@ class CheckSeen(Wire):
         "invalid_citations",
         "uncited_answers",
         "slow_answers",
+        "long_answers",
         "bad_feedback",
     ]
     margin: float
@@ -127,7 +188,9 @@ class Rollout(Wire):
     object: Literal["rollout"] = "rollout"
     assistant: AssistantName
     state: RolloutState
-    strategy: Literal["immediate", "canary"]
+    strategy: Strategy
+    gate: Gate | None
+    shadow: Shadow | None
     stable: str
     """The release that the assistant served when it began, `<assistant>/<number>`."""
     candidate: str

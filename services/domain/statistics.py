@@ -6,10 +6,11 @@ of Statistics 7, 1979). Resampling is seeded, so equal values always give equal 
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import NormalDist, fmean
 
 RESAMPLES = 2000
 """Resampled means behind one interval; the bounds are then steady to about a tenth of its width."""
@@ -65,6 +66,24 @@ def estimate(
     tail = (1 - confidence) / 2
     low, high = means[int(tail * resamples)], means[int((1 - tail) * resamples) - 1]
     return Estimate(fmean(values), low, high, len(values))
+
+
+def proportion(hits: int, trials: int, *, confidence: float = CONFIDENCE) -> Estimate:
+    """Estimate a share with Wilson's score interval, which no share of 0 or 1 makes certain.
+
+    E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", Journal of
+    the American Statistical Association 22, 1927.
+
+    Raises:
+        ValueError: nothing was tried.
+    """
+    if not trials:
+        raise ValueError("there is no share of no trials")
+    z, share = NormalDist().inv_cdf((1 + confidence) / 2), hits / trials
+    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    reach = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    reach /= 1 + z * z / trials
+    return Estimate(share, max(middle - reach, 0.0), min(middle + reach, 1.0), trials)
 
 
 def compare(first: Sequence[float], other: Sequence[float]) -> Comparison:

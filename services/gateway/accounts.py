@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
+from uuid import uuid4
 
 from services.chassis.errors import ServiceError
 from services.contracts.chat import ChatRequest
@@ -80,7 +81,12 @@ class Account:
     request_id: str
     at: float = field(default_factory=time.time)
     started: float = field(default_factory=time.perf_counter)
+    id: str = field(default_factory=lambda: uuid4().hex)
+    """Of the ledger's row."""
+    copy_of: str | None = None
+    """Of a copy that the candidate answers unseen: the row of the request that was copied."""
     target: Target | None = None
+    request: ChatRequest | None = None
     streamed: bool = False
     overridden: bool = False
     caller_system: bool = False
@@ -102,13 +108,17 @@ class Account:
     """Seconds by stage."""
     total: float = 0.0
     streamed_tokens: int = 0
+    question: str = ""
+    """The text of the last user turn."""
+    answer: Callable[[], list[str]] | None = None
+    """Reads the answer's texts, one for each choice, when it is complete."""
     prompt_estimate: Callable[[], int] | None = None
     """Counts the prompt that an engine was sent, should the engine never report it."""
     _stage_began: float = 0.0
 
     def begin(self, target: Target, request: ChatRequest) -> None:
         """Note what was asked for."""
-        self.target = target
+        self.target, self.request = target, request
         self.streamed = request.stream
         self.overridden = target.steered or (
             request.retrieval is not None and target.release is not None
@@ -175,6 +185,8 @@ class Account:
         release = self.target.release if self.target else None
         used = self.usage.all
         return LedgerRow(
+            id=self.id,
+            copy_of=self.copy_of,
             at=self.at,
             tenant=self.caller.tenant,
             key_id=self.caller.key_id,

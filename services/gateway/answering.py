@@ -2,6 +2,7 @@
 
     admit -> resolve the model -> make a follow-up stand alone -> retrieve once -> compose and fit
     -> generate, checking citations -> settle usage -> record in the ledger
+    -> keep the texts where the tenant wants it, offer a copy to a candidate that answers unseen
 
 The caller was identified before. Each step is a module of its own; this one is their order.
 """
@@ -21,14 +22,16 @@ from services.contracts.chat import ChatRequest
 from services.gateway.accounts import Account
 from services.gateway.admission import Admission, NoPlace
 from services.gateway.composition import Composer, open_reply
+from services.gateway.content import ContentStore
 from services.gateway.conversation import read_conversation, subject_of
 from services.gateway.generation import Generation
 from services.gateway.grounding import Grounder, narrowed
 from services.gateway.incoming import parse_chat_request, read_body
 from services.gateway.parameters import engine_parameters
 from services.gateway.registry.snapshot import Caller, Snapshot
-from services.gateway.resolution import Wish, resolve
+from services.gateway.resolution import Wish, able, resolve
 from services.gateway.rewriting import Rewriter
+from services.gateway.rollouts.shadowing import Shadowing
 from services.gateway.streaming import ClientGone, Responder, WhileConnected, encode_error
 
 
@@ -42,6 +45,8 @@ class Answering:
     grounder: Grounder
     composer: Composer
     generation: Generation
+    shadowing: Shadowing
+    content: ContentStore
     max_messages: int
 
     async def answer(
@@ -72,10 +77,12 @@ class Answering:
             raise
         finally:
             self.generation.meter.settle(account)
+            self.content.keep(account)
+            self.shadowing.offer(account)
 
     def in_flight(self, replica: str) -> int:
         """Count the requests that this process has running on a replica."""
-        return self.composer.engines.in_flight(replica)
+        return self.composer.engines.traffic.all(replica)
 
     async def write_ledger(self) -> None:
         """Write the rows of requests that are over."""
@@ -107,7 +114,10 @@ class Answering:
         conversation = read_conversation(request.messages, target.profile)
         parameters = engine_parameters(request, target)
         policy = narrowed(target, request.retrieval)
-        account.caller_system = conversation.caller_system
+        account.caller_system, account.question = (
+            conversation.caller_system,
+            conversation.question,
+        )
         account.finish("admit")
 
         # What follows a tool's result continues an answer whose question was grounded before.
@@ -118,7 +128,8 @@ class Answering:
             )
             account.finish("retrieve")
 
-        source = await self.composer.source(account, target, conversation, parameters)
+        replicas = able(self.snapshot(), target)
+        source = await self.composer.source(account, target, replicas, conversation, parameters)
         reply = open_reply(
             account,
             target,

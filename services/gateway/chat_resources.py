@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from functools import partial
 
 import aiohttp
@@ -15,6 +16,7 @@ from services.gateway.answering import Answering
 from services.gateway.clients.engine import EngineClient, EngineDeadlines
 from services.gateway.clients.retriever import Retriever
 from services.gateway.composition import Composer
+from services.gateway.content import ContentBounds, open_content_store
 from services.gateway.context import Fitter
 from services.gateway.counting import open_counter
 from services.gateway.generation import Generation
@@ -25,6 +27,8 @@ from services.gateway.registry import ledger
 from services.gateway.registry.changes import Registry
 from services.gateway.registry.snapshot import Snapshot
 from services.gateway.rewriting import Rewriter
+from services.gateway.rollouts.shadow_metrics import ShadowMetrics
+from services.gateway.rollouts.shadowing import Copy, ShadowBounds, Shadowing
 from services.gateway.settings import Settings
 
 
@@ -59,6 +63,22 @@ async def open_answering(
         return registry.keeper.current
 
     engines = _engines(session, settings)
+    composer = Composer(Fitter(counter, limits.answer_reserve_tokens), engines)
+    generation = Generation(meter)
+    copies = deque[Copy]()
+    shadow, kept = settings.shadow, settings.content
+    content = open_content_store(
+        registry,
+        ContentBounds(
+            tenants=frozenset(kept.tenants),
+            percent=kept.percent,
+            ttl_seconds=kept.ttl_seconds,
+            max_characters=kept.max_characters,
+            queue=kept.queue,
+        ),
+        metrics,
+    )
+    stack.push_async_callback(content.flush)
     return Answering(
         snapshot=snapshot,
         admission=admission,
@@ -73,12 +93,23 @@ async def open_answering(
         grounder=Grounder(
             retriever.search, settings.search_timeout_seconds, limits.search_characters
         ),
-        composer=Composer(
+        composer=composer,
+        generation=generation,
+        shadowing=Shadowing(
             snapshot,
-            Fitter(counter, limits.answer_reserve_tokens),
-            engines,
+            composer,
+            generation,
+            ShadowBounds(
+                queue=shadow.queue,
+                wait_seconds=shadow.wait_seconds,
+                callers_beside=shadow.callers_beside,
+                timeout_seconds=shadow.timeout_seconds,
+            ),
+            ShadowMetrics(metrics, lambda: len(copies)),
+            content,
+            copies,
         ),
-        generation=Generation(meter),
+        content=content,
         max_messages=limits.max_messages,
     )
 

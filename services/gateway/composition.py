@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from services.contracts.adapters import Replica
 from services.domain.isolation import cache_salt
 from services.domain.rendering import Source
 from services.gateway.abstaining import abstention_text
@@ -16,19 +17,20 @@ from services.gateway.context import FittedPrompt, Fitter, Material
 from services.gateway.conversation import Conversation
 from services.gateway.generation import Abstaining, AnswerSource, Engines
 from services.gateway.parameters import EngineParameters
-from services.gateway.registry.snapshot import Snapshot
 from services.gateway.replies import Marking, Reply, Steps
-from services.gateway.resolution import Target, able, context_of
+from services.gateway.resolution import Target, context_of
 
 LIVE_PRIORITY = 0
 """What an app waits for; work that nobody waits for gets a larger number."""
+
+SHADOW_PRIORITY = 1000
+"""Of copies that a candidate answers unseen: behind everything else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Composer:
     """Composes prompts that fit, for the engines that can take them."""
 
-    snapshot: Callable[[], Snapshot]
     fitter: Fitter
     engines: EngineClient
 
@@ -36,21 +38,28 @@ class Composer:
         self,
         account: Account,
         target: Target,
+        replicas: Sequence[Replica],
         conversation: Conversation,
         parameters: EngineParameters,
+        *,
+        beside: int | None = None,
     ) -> AnswerSource:
         """Choose who answers: an engine, or nobody when nothing was found.
 
         A caller who offers tools is not turned away: a tool may know what the documents do not.
 
+        Args:
+            replicas: those that are able.
+            beside: for an answer that nobody waits for, how many callers' requests may run on its
+                replica.
+
         Raises:
-            ServiceError: when no replica is able, or the last turn does not fit.
+            ServiceError: when there is no replica, or the last turn does not fit.
         """
         found = account.grounding
         if found.state == "empty" and not parameters.tools:
             text = abstention_text(target.profile.abstention, conversation.question)
             return Abstaining(text, parameters.choices, parameters.structured)
-        replicas = able(self.snapshot(), target)
         prompt = await self.fitter.fit(
             Material(
                 target.profile,
@@ -65,7 +74,9 @@ class Composer:
         account.passages = prompt.passages
         account.prompt_estimate = partial(self.fitter.counter.count, prompt.messages)
         body = _engine_body(account, target, prompt, parameters)
-        return Engines(self.engines, replicas, EngineCall(target.adapter, body, account.request_id))
+        body["priority"] = LIVE_PRIORITY if beside is None else SHADOW_PRIORITY
+        call = EngineCall(target.adapter, body, account.request_id, beside)
+        return Engines(self.engines, replicas, call)
 
 
 def open_reply(
@@ -83,7 +94,9 @@ def open_reply(
     steps: Steps = "none"
     if target.profile.reasoning == "cot" and not structured:
         steps = "shown" if include_reasoning else "hidden"
-    return Reply(target.model, passages, marking, account.usage, steps)
+    reply = Reply(target.model, passages, marking, account.usage, steps)
+    account.answer = reply.texts
+    return reply
 
 
 def _engine_body(
@@ -93,7 +106,6 @@ def _engine_body(
         **parameters.body,
         "messages": prompt.messages,
         "cache_salt": cache_salt(account.caller.tenant, target.adapter),
-        "priority": LIVE_PRIORITY,
     }
     if prompt.answer is not None:
         body["max_tokens"] = prompt.answer

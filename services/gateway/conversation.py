@@ -76,13 +76,18 @@ def read_conversation(messages: Sequence[ChatMessage], profile: Profile) -> Conv
 def subject_of(caller: Caller, request: ChatRequest) -> str:
     """Name what stays on one arm of a rollout through all its turns."""
     first = next((m.content for m in request.messages if m.role == "user"), None)
-    end_user = request.user or (request.model_extra or {}).get("safety_identifier")
     return split.subject_of(
         conversation=request.conversation_id,
-        end_user=end_user if isinstance(end_user, str) else None,
+        end_user=end_user_of(request),
         key=caller.key_id,
         first_words=first if isinstance(first, str) else repr(first),
     )
+
+
+def end_user_of(request: ChatRequest) -> str | None:
+    """Read whom the app asks for, as it names that person."""
+    end_user = request.user or (request.model_extra or {}).get("safety_identifier")
+    return end_user if isinstance(end_user, str) else None
 
 
 def _instructs(turn: Message) -> bool:

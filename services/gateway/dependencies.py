@@ -77,6 +77,10 @@ async def _filer(request: Request) -> Caller:
     return require_scope(caller_of(request), Scope.KNOWLEDGE, Scope.OPERATOR)
 
 
+async def _content_reader(request: Request) -> Caller:
+    return require_scope(caller_of(request), Scope.CONTENT)
+
+
 ResourcesDep = Annotated[Resources, Depends(_resources)]
 """Everything that the process owns."""
 
@@ -99,7 +103,19 @@ Filer = Annotated[Caller, Depends(_filer)]
 """A caller who may keep files: for knowledge, or for training."""
 
 
+ContentReader = Annotated[Caller, Depends(_content_reader)]
+"""A caller who may read and erase what the content store keeps."""
+
+
 async def _actor(request: Request, operator: Operator) -> Actor:
+    return Actor(operator.tenant, operator.key_id, _reason(request))
+
+
+async def _content_actor(request: Request, reader: ContentReader) -> Actor:
+    return Actor(reader.tenant, reader.key_id, _reason(request))
+
+
+def _reason(request: Request) -> str | None:
     given = request.headers.get(REASON_HEADER)
     reason = unquote(given).strip() if given is not None else None
     if reason is not None and (len(reason) > _MAX_REASON_CHARACTERS or not reason.isprintable()):
@@ -108,7 +124,7 @@ async def _actor(request: Request, operator: Operator) -> Actor:
             "percent-encoded.",
             param=REASON_HEADER,
         )
-    return Actor(operator.tenant, operator.key_id, reason or None)
+    return reason or None
 
 
 async def _attempt(request: Request, resources: ResourcesDep, _: Operator) -> Attempt | None:
@@ -169,6 +185,9 @@ async def _cursor(
 
 ActorDep = Annotated[Actor, Depends(_actor)]
 """The operator who changes something, with the reason from `X-Inkstone-Reason`."""
+
+ContentActorDep = Annotated[Actor, Depends(_content_actor)]
+"""The caller who erases content, with the reason."""
 
 AttemptDep = Annotated[Attempt | None, Depends(_attempt)]
 """The request's `Idempotency-Key`, when it has one."""

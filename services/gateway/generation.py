@@ -99,7 +99,7 @@ class Generation:
         """Answer with one body."""
         reply.read(await source.whole(account))
         account.finish("generate")
-        self._conclude(account, reply)
+        self.conclude(account, reply)
         await responder.whole(reply.body(account.block()))
 
     async def stream(
@@ -114,7 +114,7 @@ class Generation:
                     await responder.piece(b"".join(map(encode_event, chunks)))
                 last = self._clock(account, last, len(chunks))
             account.finish("generate")
-            self._conclude(account, reply)
+            self.conclude(account, reply)
             closing = encode_event(reply.last_chunk(account.block()))
             await responder.piece(closing + DONE, last=True)
 
@@ -126,7 +126,7 @@ class Generation:
         account.streamed_tokens += tokens
         return now if tokens else last
 
-    def _conclude(self, account: Account, reply: Reply) -> None:
+    def conclude(self, account: Account, reply: Reply) -> None:
         """Settle what the answer says and costs, before the reply that tells it is closed."""
         profile = account.target.profile if account.target else PLAIN_PROFILE
         account.cited, account.invalid_citations = len(reply.cited), reply.invalid

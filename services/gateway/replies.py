@@ -149,9 +149,13 @@ class Reply:
         """How many invalid citations were met."""
         return sum(choice.invalid for choice in self.choices.values())
 
+    def texts(self) -> list[str]:
+        """Read what was shown of each choice so far."""
+        return [choice.text for choice in self.choices.values()]
+
     def abstains(self, abstention: Abstention) -> bool:
         """Tell whether every choice says that the documents hold no answer."""
-        texts = [choice.text for choice in self.choices.values()]
+        texts = self.texts()
         sentences = [s for s in (abstention.en.strip(), abstention.ko.strip()) if s]
         return bool(texts) and all(any(s in text for s in sentences) for text in texts)
 

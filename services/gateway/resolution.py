@@ -46,7 +46,7 @@ class Target:
     adapter: str | None
     release: Release | None
     """None when a base or an adapter version is called directly."""
-    arm: Literal["stable", "candidate"] = "stable"
+    arm: Literal["stable", "candidate", "shadow"] = "stable"
     """Which arm of a rollout answers; `stable` where none is under way."""
     steered: bool = False
     """Whether the caller asked for this arm."""

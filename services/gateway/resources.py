@@ -18,6 +18,7 @@ from services.gateway.answering import Answering
 from services.gateway.binding import Binding
 from services.gateway.chat_resources import open_answering
 from services.gateway.clients.retriever import Retriever
+from services.gateway.evaluation.opening import Evaluations, open_evaluations
 from services.gateway.fine_tuning import FineTuningDesk
 from services.gateway.knowledge.desks import Desks, loops_of, open_desks
 from services.gateway.loops import Loop, running
@@ -28,10 +29,12 @@ from services.gateway.registry.database import open_database
 from services.gateway.registry.gauges import expose_registry, open_adapter_gauge
 from services.gateway.registry.keeper import SnapshotKeeper
 from services.gateway.registry.key_usage import KeyUsage
+from services.gateway.registry.listening import FIRST_PAUSE_SECONDS, Listener
 from services.gateway.registry.schema import migrate
 from services.gateway.registry.snapshot import Snapshot
 from services.gateway.rollouts.controller import Controller
 from services.gateway.rollouts.desk import RolloutDesk
+from services.gateway.rollouts.metrics import RolloutMetrics
 from services.gateway.rollouts.moving import Mover
 from services.gateway.settings import Settings
 from services.gateway.training import TrainingDesk
@@ -61,6 +64,8 @@ class Resources:
     """Begins rollouts, and moves them by hand."""
     controller: Controller
     """Moves rollouts when their time has come."""
+    evaluations: Evaluations
+    """Evaluates candidates."""
     knowledge: Desks
     """Answers OpenAI's surfaces of knowledge: embeddings, files, vector stores."""
     metrics: CollectorRegistry
@@ -96,7 +101,15 @@ async def open_resources(
         await intake.sweep()
         training = TrainingDesk(registry, intake.artifacts, intake, intake.staging)
         binding = Binding(registry, settings.warm_timeout_seconds)
-        mover = Mover(settings.warm_timeout_seconds, settings.rollouts.keep_warm_seconds)
+        evaluating = open_evaluations(
+            settings.evaluations, registry, binding, answering, retriever, metrics
+        )
+        moves = RolloutMetrics(
+            metrics,
+            lambda: registry.keeper.current,
+            max_labels=settings.limits.metric_label_values,
+        )
+        mover = Mover(settings.warm_timeout_seconds, settings.rollouts.keep_warm_seconds, moves)
         resources = Resources(
             registry=registry,
             key_usage=key_usage,
@@ -106,8 +119,11 @@ async def open_resources(
             training=training,
             fine_tuning=FineTuningDesk(training),
             binding=binding,
-            rollouts=RolloutDesk(registry, binding, mover),
-            controller=Controller(registry, mover, settings.rollouts.lease_seconds),
+            rollouts=RolloutDesk(registry, binding, mover, evaluating.gate),
+            controller=Controller(
+                registry, mover, settings.rollouts.lease_seconds, evaluating.gate
+            ),
+            evaluations=evaluating,
             knowledge=open_desks(
                 settings, registry, intake.artifacts, retriever, answering.admission, metrics
             ),
@@ -115,7 +131,8 @@ async def open_resources(
             idempotency_ttl_seconds=settings.idempotency_ttl_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
-        await stack.enter_async_context(running(_loops(resources, settings), metrics))
+        loops = [*_loops(resources, settings), *_listening(registry, metrics)]
+        await stack.enter_async_context(running(loops, metrics))
         yield resources
 
 
@@ -145,10 +162,33 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
         Loop("replicas", settings.heartbeat_seconds, tend),
         Loop("replica_metrics", settings.heartbeat_seconds, held.show),
         Loop("rollouts", settings.rollouts.look_seconds, resources.controller.look),
+        Loop(
+            "rollout_metrics",
+            settings.rollouts.look_seconds,
+            resources.controller.mover.metrics.show,
+        ),
         Loop("key_usage", settings.key_usage_seconds, resources.key_usage.write),
+        *[
+            Loop("shadow", settings.shadow.look_seconds, resources.answering.shadowing.work)
+            for _ in range(settings.shadow.concurrent)
+        ],
+        Loop("content", settings.content.flush_seconds, resources.answering.content.flush),
+        Loop("content_expiry", settings.content.sweep_seconds, resources.answering.content.forget),
         Loop("ledger", settings.ledger_flush_seconds, resources.answering.write_ledger),
+        Loop(
+            "evaluations",
+            settings.evaluations.look_seconds,
+            resources.evaluations.evaluator.work,
+        ),
         *loops_of(resources.knowledge, settings),
     )
+
+
+def _listening(registry: Registry, metrics: CollectorRegistry) -> list[Loop]:
+    """Hear of changes at once where the database can tell; polling does for the embedded one."""
+    listener = Listener(registry.database, registry.keeper, metrics)
+    told = registry.database.dialect == "postgresql"
+    return [Loop("registry_listener", FIRST_PAUSE_SECONDS, listener.listen)] if told else []
 
 
 def _intake(registry: Registry, settings: Settings) -> AdapterIntake:

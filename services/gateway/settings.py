@@ -100,6 +100,63 @@ class RolloutLimits(SettingsGroup):
     """How long replicas keep the adapter that a promoted candidate replaced, where they can."""
 
 
+class ShadowLimits(SettingsGroup):
+    """How much room copies of requests may take that candidates answer unseen."""
+
+    queue: int = Field(default=32, ge=1)
+    """Copies that wait in one gateway process for an idle engine; further ones are dropped."""
+    wait_seconds: float = Field(default=30.0, gt=0)
+    """A copy that has waited for longer is dropped."""
+    callers_beside: int = Field(default=0, ge=0)
+    """Requests of callers that may run on a replica beside a copy; one more breaks it off."""
+    concurrent: int = Field(default=1, ge=1, le=64)
+    """Copies that one gateway process has answered at the same time."""
+    timeout_seconds: float = Field(default=120.0, gt=0)
+    """How long a candidate may take for one; then it counts as failed."""
+    look_seconds: float = Field(default=0.1, gt=0)
+    """How often the gateway looks whether there is room."""
+
+
+class EvaluationLimits(SettingsGroup):
+    """Bounds of the evaluations that the gateway makes itself."""
+
+    max_cases: int = Field(default=2000, ge=1)
+    """Cases in one set."""
+    max_set_bytes: int = Field(default=8 * _MIB, ge=1024)
+    """The largest set."""
+    concurrent: int = Field(default=2, ge=1, le=64)
+    """Cases that are asked at the same time."""
+    callers_beside: int = Field(default=8, ge=0)
+    """Requests of callers that may run on a replica beside a case; one more makes it wait."""
+    timeout_seconds: float = Field(default=120.0, gt=0)
+    """How long one answer may take; then it counts as failed."""
+    max_duration_seconds: float = Field(default=21_600.0, gt=0)
+    """An evaluation that takes longer is given up; a gate says its own."""
+    look_seconds: float = Field(default=1.0, gt=0)
+    """How often the gateway looks for evaluations to work on."""
+    lease_seconds: float = Field(default=300.0, gt=0)
+    """How long the gateway that asks the cases may be silent before another one does."""
+
+
+class ContentKeeping(SettingsGroup):
+    """Whose questions and answers are kept, for judging them later; nobody's by default."""
+
+    tenants: tuple[str, ...] = ()
+    """Tenants that want it; what was kept of others is erased."""
+    percent: float = Field(default=10.0, gt=0, le=100)
+    """Of their answered requests."""
+    ttl_seconds: float = Field(default=30 * 86_400.0, gt=0)
+    """How long texts are kept."""
+    max_characters: int = Field(default=20_000, ge=100)
+    """Of each text; the rest is cut off."""
+    queue: int = Field(default=200, ge=1)
+    """Requests whose texts may wait to be written before further ones are dropped."""
+    flush_seconds: float = Field(default=0.5, gt=0)
+    """How often texts are written."""
+    sweep_seconds: float = Field(default=60.0, gt=0)
+    """How often texts that have expired are erased."""
+
+
 class RewriteCalls(SettingsGroup):
     """Bounds of the question that the base writes where a release says `follow_up: rewrite`."""
 
@@ -184,6 +241,12 @@ class Settings(ServiceSettings):
     """A replica that has been silent for longer is no longer listed."""
     rollouts: RolloutLimits = RolloutLimits()
     """How rollouts are moved."""
+    shadow: ShadowLimits = ShadowLimits()
+    """How candidates answer unseen."""
+    evaluations: EvaluationLimits = EvaluationLimits()
+    """Bounds of evaluations."""
+    content: ContentKeeping = ContentKeeping()
+    """What is kept of questions and answers."""
     warm_timeout_seconds: float = Field(default=120.0, gt=0)
     """How long binding an adapter waits for every live replica to prove it."""
 

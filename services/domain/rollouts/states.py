@@ -1,9 +1,10 @@
 """The states of a rollout and the ways between them.
 
-    pending -> warming -> canary (step 1, 2, ...) -> promoted
+    pending -> warming -> gating -> shadowing -> canary (step 1, 2, ...) -> promoted
 
-A rollout can be paused, be inconclusive, or end early from any state in which it is active; a
-promoted one can be rolled back.
+A rollout without a gate or a shadow leaves that state out; one without steps is promoted instead of
+becoming a canary. It can be paused, be inconclusive, or end early from any state in which it is
+active; a promoted one can be rolled back.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ class State(StrEnum):
     PENDING = "pending"
     WARMING = "warming"
     """Replicas load the candidate's adapter and prove it."""
+    GATING = "gating"
+    """The candidate is evaluated before anybody meets it."""
+    SHADOWING = "shadowing"
+    """The candidate answers copies of requests, and nobody sees its answers."""
     CANARY = "canary"
     """The candidate answers the share of the present step."""
     PAUSED = "paused"
@@ -39,6 +44,12 @@ class Event(StrEnum):
     START = "start"
     PROVEN = "proven"
     """Every live replica has proven the candidate's adapter."""
+    ADOPT = "adopt"
+    """The evaluation finds nothing against the candidate."""
+    REJECT = "reject"
+    """The evaluation speaks against the candidate."""
+    COMPARED = "compared"
+    """The answers that nobody saw are enough, and speak for the candidate."""
     ADVANCE = "advance"
     """To the next step, or past the last one."""
     INCONCLUDE = "inconclude"
@@ -55,17 +66,26 @@ class NotPossible(Exception):
     """The event has no meaning in the state that the rollout is in."""
 
 
-ACTIVE = frozenset({State.PENDING, State.WARMING, State.CANARY, State.PAUSED, State.INCONCLUSIVE})
-"""States in which a rollout is not over."""
+MOVING = frozenset({State.PENDING, State.WARMING, State.GATING, State.SHADOWING, State.CANARY})
+"""States in which a rollout goes on by itself."""
 
 HELD = frozenset({State.PAUSED, State.INCONCLUSIVE})
 """States that are left for the state before them."""
 
+ACTIVE = MOVING | HELD
+"""States in which a rollout is not over."""
+
+COMPARING = frozenset({State.GATING, State.SHADOWING, State.CANARY})
+"""States in which evidence is gathered, of which there may be too little."""
+
 TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.PENDING, Event.START): State.WARMING,
-    (State.WARMING, Event.PROVEN): State.CANARY,
+    (State.WARMING, Event.PROVEN): State.GATING,
+    (State.GATING, Event.ADOPT): State.SHADOWING,
+    (State.GATING, Event.REJECT): State.FAILED,
+    (State.SHADOWING, Event.COMPARED): State.CANARY,
     (State.CANARY, Event.ADVANCE): State.CANARY,
-    (State.CANARY, Event.INCONCLUDE): State.INCONCLUSIVE,
+    **{(state, Event.INCONCLUDE): State.INCONCLUSIVE for state in COMPARING},
     (State.CANARY, Event.PROMOTE): State.PROMOTED,
     (State.PAUSED, Event.PROMOTE): State.PROMOTED,
     (State.INCONCLUSIVE, Event.PROMOTE): State.PROMOTED,
@@ -76,7 +96,9 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     **{(state, Event.FAIL): State.FAILED for state in ACTIVE},
     **{(state, Event.SUPERSEDE): State.SUPERSEDED for state in ACTIVE},
 }
-"""Every way that does not depend on where the rollout was before."""
+"""Every way that does not depend on where the rollout was before; a stage may be left out."""
+
+_ONWARD = frozenset({Event.PROVEN, Event.ADOPT, Event.COMPARED, Event.ADVANCE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +112,10 @@ class Progress:
     """How many steps there are; with none, a proven candidate is promoted at once."""
     held: State | None = None
     """What a held rollout goes back to."""
+    gated: bool = False
+    """Whether the candidate is evaluated before anybody meets it."""
+    shadowed: bool = False
+    """Whether it answers unseen before anybody meets it."""
 
     @property
     def serving(self) -> bool:
@@ -98,9 +124,9 @@ class Progress:
         return state is State.CANARY
 
 
-def begun(steps: int) -> Progress:
+def begun(steps: int, *, gated: bool = False, shadowed: bool = False) -> Progress:
     """Stand at the beginning."""
-    return Progress(State.PENDING, step=-1, steps=steps)
+    return Progress(State.PENDING, step=-1, steps=steps, gated=gated, shadowed=shadowed)
 
 
 def after(progress: Progress, event: Event) -> Progress:
@@ -114,17 +140,26 @@ def after(progress: Progress, event: Event) -> Progress:
     state = TRANSITIONS.get((progress.state, event))
     if state is None or (event is Event.PROMOTE and not progress.serving):
         raise NotPossible(f"{event.value} has no meaning in state {progress.state.value}")
-    if event in (Event.PROVEN, Event.ADVANCE):
-        last = progress.step + 1 >= progress.steps
-        return replace(
-            progress,
-            state=State.PROMOTED if last else state,
-            step=progress.step if last else progress.step + 1,
-        )
+    if event in _ONWARD:
+        return _onward(progress, state)
     if state in HELD:
         before = progress.held if progress.state in HELD else progress.state
         return replace(progress, state=state, held=before)
     return replace(progress, state=state, held=None)
+
+
+def _onward(progress: Progress, stage: State) -> Progress:
+    """Enter a stage, or the first one after it that the rollout has."""
+    if stage is State.GATING and not progress.gated:
+        stage = State.SHADOWING
+    if stage is State.SHADOWING and not progress.shadowed:
+        stage = State.CANARY
+    if stage is not State.CANARY:
+        return replace(progress, state=stage)
+    step = progress.step + 1
+    if step >= progress.steps:
+        return replace(progress, state=State.PROMOTED)
+    return replace(progress, state=stage, step=step)
 
 
 def _resumed(progress: Progress) -> Progress:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from services.chassis.request_id import HEADER
 from services.contracts.adapters import Replica
 from services.gateway.clients import engine_errors
 from services.gateway.clients.engine_stream import EngineStream
+from services.gateway.clients.traffic import Traffic
 
 _log = structlog.get_logger(__name__)
 _Reply = TypeVar("_Reply")
@@ -52,6 +53,8 @@ class EngineCall:
     """An adapter version, or none for the base."""
     body: dict[str, Any]
     request_id: str
+    beside: int | None = None
+    """For work that nobody waits for: how many callers' requests may run on its replica."""
 
 
 @dataclass(slots=True)
@@ -63,12 +66,8 @@ class EngineClient:
     deadlines: EngineDeadlines = field(default_factory=EngineDeadlines)
     attempts: int = 2
     """How often one request may be tried."""
-    _in_flight: dict[str, int] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic)
     _avoided_until: dict[str, float] = field(default_factory=dict)
-
-    def in_flight(self, replica: str) -> int:
-        """Count the requests that this process has running on a replica."""
-        return self._in_flight.get(replica, 0)
 
     async def complete(
         self, replicas: Sequence[Replica], call: EngineCall
@@ -77,12 +76,12 @@ class EngineClient:
 
         Raises:
             ServiceError: `Unavailable` without a replica, the caller's own 4xx, or an `Upstream*`.
+            Crowded: the call is one beside callers, and they need its replica.
         """
 
         async def attempt(replica: Replica) -> tuple[Replica, dict[str, Any]]:
-            with self._counted(replica):
-                async with self._sent(replica, call) as reply:
-                    return replica, engine_errors.decode(await reply.read())
+            async with self._counted(replica, call), self._sent(replica, call) as reply:
+                return replica, engine_errors.decode(await reply.read())
 
         async with self._bounded():
             return await self._tried(replicas, attempt)
@@ -101,7 +100,7 @@ class EngineClient:
 
         async def attempt(replica: Replica) -> tuple[EngineStream, contextlib.AsyncExitStack]:
             async with contextlib.AsyncExitStack() as opening:
-                opening.enter_context(self._counted(replica))
+                await opening.enter_async_context(self._counted(replica, call))
                 with engine_errors.deadline(self.deadlines.first_token, "send its first token"):
                     async with asyncio.timeout(self.deadlines.first_token):
                         reply = await opening.enter_async_context(self._sent(replica, call))
@@ -144,7 +143,10 @@ class EngineClient:
                 elsewhere = len(tried) < len(replicas)
                 again = broke or (elsewhere and engine_errors.another_may_answer(error))
                 if not again or len(tried) >= self.attempts:
-                    raise engine_errors.for_the_app(error) from error
+                    told = engine_errors.for_the_app(error)
+                    if told is error:
+                        raise
+                    raise told from error
                 _log.warning("engine.retry", replica=replica.replica, reason=error.message)
 
     def _pick(self, replicas: Sequence[Replica], tried: Sequence[str]) -> Replica:
@@ -158,7 +160,7 @@ class EngineClient:
             name = replica.replica
             avoided = self._avoided_until.get(name, 0) > now
             # Of equals any may be first: gateways that cannot see each other must not agree on one.
-            return name in tried, avoided, self.in_flight(name), random.random()  # noqa: S311
+            return name in tried, avoided, self.traffic.all(name), random.random()  # noqa: S311
 
         return min(replicas, key=burden)
 
@@ -167,16 +169,12 @@ class EngineClient:
         still = {name: until for name, until in self._avoided_until.items() if until > now}
         self._avoided_until = {**still, replica.replica: now + COOL_DOWN_SECONDS}
 
-    @contextlib.contextmanager
-    def _counted(self, replica: Replica) -> Iterator[None]:
-        name = replica.replica
-        self._in_flight[name] = self._in_flight.get(name, 0) + 1
-        try:
-            yield
-        finally:
-            self._in_flight[name] -= 1
-            if not self._in_flight[name]:
-                del self._in_flight[name]
+    def _counted(
+        self, replica: Replica, call: EngineCall
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        if call.beside is not None:
+            return self.traffic.beside(replica.replica, callers=call.beside)
+        return self.traffic.counted(replica.replica)
 
     def _sent(
         self, replica: Replica, call: EngineCall

@@ -1,10 +1,11 @@
-"""How often things happened on one arm of a rollout, counted from the ledger."""
+"""How often things happened on the arms of a rollout, counted from the ledger."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,14 +16,8 @@ from services.gateway.registry import tables
 GOOD = 0.5
 """The least score of feedback that is not bad."""
 
+_OF_ANSWERS = ("abstentions", "invalid_citations", "slow_answers", "long_answers")
 _ledger = tables.ledger.c
-_FIRST_TOKEN_MS = (
-    _ledger.admit_ms
-    + _ledger.rewrite_ms
-    + _ledger.retrieve_ms
-    + _ledger.compose_ms
-    + _ledger.first_token_ms
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,41 +28,96 @@ class Span:
     until: float = math.inf
 
 
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From where on an answer is one of those that are counted."""
+
+    slow_after_ms: float
+    long_after_tokens: int
+
+
 async def rates(
-    connection: AsyncConnection, tenant: str, release: str, span: Span, *, slow_after_ms: float
+    connection: AsyncConnection, tenant: str, release: str, span: Span, thresholds: Thresholds
 ) -> Mapping[str, Rate]:
     """Count what happened to a release's answers in a stretch of time.
 
-    Left out are requests that a caller got wrong or did not wait for, and those that were steered
-    by hand or narrowed what is looked up.
+    Left out are requests that a caller got wrong or did not wait for, those that were steered by
+    hand or narrowed what is looked up, and answers that nobody saw.
     """
-    failed = _ledger.status >= 500
-    answered = _ledger.status < 400
-    grounded = and_(answered, _ledger.passages > 0, _ledger.outcome == "answered")
     row = (
         await connection.execute(
-            select(
-                _count(or_(answered, failed)).label("trials"),
-                _count(failed).label("errors"),
-                _count(answered).label("answered"),
-                _count(and_(answered, _ledger.outcome == "abstained")).label("abstentions"),
-                _count(and_(answered, _ledger.invalid_citations > 0)).label("invalid_citations"),
-                _count(grounded).label("grounded"),
-                _count(and_(grounded, _ledger.cited == 0)).label("uncited_answers"),
-                _count(and_(answered, slow_after_ms < _FIRST_TOKEN_MS)).label("slow_answers"),
-            ).where(
+            select(*_counts(_ledger, _ledger.status >= 500, thresholds)).where(
                 _ledger.tenant == tenant,
                 _ledger.release == release,
                 *_within(_ledger.at, span),
                 _ledger.overridden.is_(False),
+                _ledger.arm != "shadow",
             )
         )
     ).one()
-    scored = await _scored(connection, tenant, release, span)
-    of_answers = ("abstentions", "invalid_citations", "slow_answers")
-    counted = {name: Rate(getattr(row, name), row.answered) for name in of_answers}
-    counted["uncited_answers"] = Rate(row.uncited_answers, row.grounded)
-    return {"errors": Rate(row.errors, row.trials), "bad_feedback": scored, **counted}
+    return {**_rates_of(row, ""), "bad_feedback": await _scored(connection, tenant, release, span)}
+
+
+async def paired_rates(
+    connection: AsyncConnection, tenant: str, candidate: str, thresholds: Thresholds
+) -> tuple[Mapping[str, Rate], Mapping[str, Rate]]:
+    """Count what happened to requests and to their copies, which a candidate answered unseen.
+
+    Returns:
+        The rates of the requests, and those of the copies. What the stable release could answer and
+        the candidate could not counts against it, whatever the status.
+    """
+    asked, copies = tables.ledger.alias("asked"), tables.ledger.alias("copies")
+    row = (
+        await connection.execute(
+            select(
+                *_counts(asked.c, asked.c.status >= 500, thresholds, "asked_"),
+                *_counts(copies.c, copies.c.status >= 400, thresholds, "copies_"),
+            )
+            .join_from(copies, asked, asked.c.id == copies.c.copy_of)
+            .where(
+                copies.c.tenant == tenant,
+                copies.c.release == candidate,
+                copies.c.arm == "shadow",
+            )
+        )
+    ).one()
+    return _rates_of(row, "asked_"), _rates_of(row, "copies_")
+
+
+def _counts(
+    ledger: Any, failed: ColumnElement[bool], thresholds: Thresholds, prefix: str = ""
+) -> list[ColumnElement[int]]:
+    answered = ledger.status < 400
+    grounded = and_(answered, ledger.passages > 0, ledger.outcome == "answered")
+    first_token_ms = (
+        ledger.admit_ms
+        + ledger.rewrite_ms
+        + ledger.retrieve_ms
+        + ledger.compose_ms
+        + ledger.first_token_ms
+    )
+    conditions = {
+        "trials": or_(answered, failed),
+        "errors": failed,
+        "answered": answered,
+        "abstentions": and_(answered, ledger.outcome == "abstained"),
+        "invalid_citations": and_(answered, ledger.invalid_citations > 0),
+        "grounded": grounded,
+        "uncited_answers": and_(grounded, ledger.cited == 0),
+        "slow_answers": and_(answered, first_token_ms > thresholds.slow_after_ms),
+        "long_answers": and_(answered, ledger.completion_tokens > thresholds.long_after_tokens),
+    }
+    return [_count(condition).label(prefix + name) for name, condition in conditions.items()]
+
+
+def _rates_of(row: Any, prefix: str) -> dict[str, Rate]:
+    def count(name: str) -> int:
+        return int(getattr(row, prefix + name))
+
+    counted = {name: Rate(count(name), count("answered")) for name in _OF_ANSWERS}
+    counted["uncited_answers"] = Rate(count("uncited_answers"), count("grounded"))
+    return {"errors": Rate(count("errors"), count("trials")), **counted}
 
 
 async def _scored(connection: AsyncConnection, tenant: str, release: str, span: Span) -> Rate:

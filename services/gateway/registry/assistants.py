@@ -55,15 +55,16 @@ async def bind(
         return current
     await releases.point(change, name, stable=number, description=write.description)
     await rollouts.supersede(change, name)
+    bound = await find(change.connection, change.actor.tenant, name)
     detail = {
-        "release": f"{name}/{number}",
+        "release": bound.stable.id,
         "before": current.stable.id if current else None,
         "adapter": write.adapter,
-        "evidence": "waived",
+        "evidence": bound.stable.evidence,
         "prompt_mismatch": prompt_mismatch,
     }
     await change.record("assistant.bound", Subject.ASSISTANTS, name, detail)
-    return await find(change.connection, change.actor.tenant, name)
+    return bound
 
 
 async def delete(registry: Registry, actor: Actor, name: str, *, expected: Expected) -> None:

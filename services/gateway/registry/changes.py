@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 import structlog
-from sqlalchemy import insert, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.request_id import current_request_id
@@ -19,6 +19,9 @@ from services.gateway.registry.database import Database, RegistryUnavailable
 from services.gateway.registry.keeper import SnapshotKeeper
 
 _log = structlog.get_logger(__name__)
+
+CHANNEL = "inkstone_registry"
+"""Where Postgres tells every gateway of a change, with its time in seconds since the epoch."""
 
 
 class Subject(StrEnum):
@@ -93,7 +96,7 @@ class Registry:
         async with self.database.write() as connection:
             change = Change(connection, actor, self.clock())
             yield change
-            await bump(connection, change.touched)
+            await bump(connection, change.touched, change.now)
         if change.touched:
             await self.catch_up()
 
@@ -105,11 +108,13 @@ class Registry:
             _log.warning("registry.refresh_failed")
 
 
-async def bump(connection: AsyncConnection, subjects: set[Subject]) -> None:
-    """Tell every gateway that parts of the registry changed."""
+async def bump(connection: AsyncConnection, subjects: set[Subject], now: float) -> None:
+    """Tell every gateway that parts of the registry changed, once this is committed."""
     if subjects:
         await connection.execute(
             update(tables.revisions)
             .where(tables.revisions.c.subject.in_(sorted(subjects)))
             .values(revision=tables.revisions.c.revision + 1)
         )
+        if connection.dialect.name == "postgresql":
+            await connection.execute(select(func.pg_notify(CHANNEL, f"{now:.6f}")))

@@ -33,6 +33,7 @@ async def give(registry: Registry, caller: Caller, write: FeedbackWrite) -> Feed
             ledger.tenant == caller.tenant,
             ledger.request_id == write.request_id,
             ledger.key_id == caller.key_id,
+            ledger.arm != "shadow",
         )
         .order_by(ledger.at.desc())
         .limit(1)

@@ -88,7 +88,12 @@ class SnapshotKeeper:
         if "assistants" in stale:
             snapshot = replace(snapshot, assistants=await loading.assistants(connection))
         if "rollouts" in stale:
-            snapshot = replace(snapshot, canaries=await loading.canaries(connection))
+            snapshot = replace(
+                snapshot,
+                canaries=await loading.canaries(connection),
+                unseen=await loading.unseen(connection),
+                rollouts=await loading.underway(connection),
+            )
         replicas = await loading.replicas(
             connection, now, timeout_seconds=self._replica_timeout, pinned=snapshot.pinned
         )
@@ -96,12 +101,12 @@ class SnapshotKeeper:
 
     def _withdraw_candidates(self) -> None:
         """Serve stable releases only, because a rollback would not be heard of."""
-        if not self.current.canaries:
+        if not (self.current.canaries or self.current.unseen):
             return
         if self._clock() - self.checked_at > self._stable_only_after:
             _log.warning("registry.stable_only", candidates=len(self.current.canaries))
             self._revisions.pop("rollouts", None)
-            self._publish(replace(self.current, canaries={}))
+            self._publish(replace(self.current, canaries={}, unseen={}))
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.current = snapshot

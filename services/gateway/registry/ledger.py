@@ -52,6 +52,8 @@ class LedgerRow:
     """The caller narrowed retrieval, so the row is left out of rollout analysis."""
     caller_system: bool = False
     """The caller sent a system or developer message."""
+    copy_of: str | None = None
+    """Of a shadow's row: the row of the request that it is a copy of."""
     id: str = field(default_factory=lambda: uuid4().hex)
     """Makes writing the same batch again harmless."""
 

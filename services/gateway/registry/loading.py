@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.adapters import (
@@ -13,10 +15,11 @@ from services.contracts.adapters import (
 )
 from services.contracts.assistants import Assistant
 from services.contracts.keys import Scope
-from services.domain.rollouts.states import State
+from services.contracts.rollouts import Shadow
+from services.domain.rollouts.states import ACTIVE, State
 from services.gateway.registry import tables
 from services.gateway.registry.rows import adapter_of, assistant_of, release_of, with_stable_release
-from services.gateway.registry.snapshot import Caller, Canary
+from services.gateway.registry.snapshot import Caller, Canary, Underway, Unseen
 
 _REMEMBER_EXPIRED_SECONDS = 7 * 86_400
 """An expired key is told from an unknown one for so long."""
@@ -75,21 +78,9 @@ async def assistants(connection: AsyncConnection) -> dict[tuple[str, str], Assis
 
 async def canaries(connection: AsyncConnection) -> dict[tuple[str, str], Canary]:
     """Read the candidates that answer somebody now."""
-    rollouts, releases = tables.rollouts.c, tables.releases
-    joined = and_(
-        releases.c.tenant == rollouts.tenant,
-        releases.c.assistant == rollouts.assistant,
-        releases.c.number == rollouts.candidate,
-    )
+    rollouts = tables.rollouts.c
     rows = await connection.execute(
-        select(
-            *releases.c,
-            rollouts.id.label("rollout"),
-            rollouts.steps,
-            rollouts.step,
-        )
-        .join(tables.rollouts, joined)
-        .where(or_(rollouts.state == State.CANARY, rollouts.held == State.CANARY))
+        _candidates().where(or_(rollouts.state == State.CANARY, rollouts.held == State.CANARY))
     )
     return {
         (row.tenant, row.assistant): Canary(
@@ -97,6 +88,44 @@ async def canaries(connection: AsyncConnection) -> dict[tuple[str, str], Canary]
         )
         for row in rows
     }
+
+
+async def underway(connection: AsyncConnection) -> tuple[Underway, ...]:
+    """Read the rollouts that are not over."""
+    table = tables.rollouts.c
+    columns = (table.assistant, table.state, table.held, table.steps, table.step, table.entered_at)
+    rows = await connection.execute(select(*columns).where(table.state.in_(ACTIVE)))
+    return tuple(
+        Underway(
+            row.assistant,
+            row.state,
+            row.steps[row.step]["weight"] if State.CANARY in (row.state, row.held) else 0.0,
+            row.entered_at,
+        )
+        for row in rows
+    )
+
+
+async def unseen(connection: AsyncConnection) -> dict[tuple[str, str], Unseen]:
+    """Read the candidates that answer copies of requests now; a rollout that is held costs none."""
+    rows = await connection.execute(_candidates().where(tables.rollouts.c.state == State.SHADOWING))
+    return {
+        (row.tenant, row.assistant): Unseen(
+            row.rollout, release_of(row), Shadow.model_validate(row.shadow)
+        )
+        for row in rows
+    }
+
+
+def _candidates() -> Select[*tuple[Any, ...]]:
+    rollouts, releases = tables.rollouts.c, tables.releases
+    joined = and_(
+        releases.c.tenant == rollouts.tenant,
+        releases.c.assistant == rollouts.assistant,
+        releases.c.number == rollouts.candidate,
+    )
+    wanted = (rollouts.id.label("rollout"), rollouts.steps, rollouts.step, rollouts.shadow)
+    return select(*releases.c, *wanted).join(tables.rollouts, joined)
 
 
 async def replicas(

@@ -6,8 +6,8 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import NotFound
-from services.contracts.assistants import AssistantWrite, Release
-from services.domain.rendering import profile_hash
+from services.contracts.assistants import AssistantWrite, Profile, Release
+from services.domain.rendering import profile_hash, prompt_hash
 from services.gateway.registry import tables
 from services.gateway.registry.changes import Change
 from services.gateway.registry.rows import release_of
@@ -29,7 +29,13 @@ def serves(release: Release, write: AssistantWrite, *, prompt_mismatch: bool) ->
     )
 
 
-async def create(change: Change, name: str, write: AssistantWrite, *, prompt_mismatch: bool) -> int:
+async def create(
+    change: Change,
+    name: str,
+    write: AssistantWrite,
+    *,
+    prompt_mismatch: bool,
+) -> int:
     """Make an assistant's next release, which nobody is served yet, and return its number."""
     table = tables.releases
     last = await change.connection.scalar(
@@ -38,6 +44,7 @@ async def create(change: Change, name: str, write: AssistantWrite, *, prompt_mis
         )
     )
     number = (last or 0) + 1
+    known = await evaluated(change, write.adapter, write.profile)
     await change.connection.execute(
         insert(table).values(
             tenant=change.actor.tenant,
@@ -49,7 +56,7 @@ async def create(change: Change, name: str, write: AssistantWrite, *, prompt_mis
             profile_hash=profile_hash(write.profile),
             retrieval=write.retrieval.model_dump(mode="json") if write.retrieval else None,
             adapter=write.adapter,
-            evidence="waived",
+            evidence="evaluated" if known else "waived",
             prompt_mismatch=prompt_mismatch,
         )
     )
@@ -75,6 +82,38 @@ async def find(connection: AsyncConnection, tenant: str, name: str, number: int)
             "what there is."
         )
     return release_of(row)
+
+
+async def evaluated(change: Change, adapter: str | None, profile: Profile) -> bool:
+    """Tell whether an evaluation has adopted an adapter under this prompt."""
+    table = tables.evaluations.c
+    if adapter is None:
+        return False
+    found = await change.connection.scalar(
+        select(table.id)
+        .where(
+            table.tenant == change.actor.tenant,
+            table.adapter == adapter,
+            table.prompt_hash == prompt_hash(profile),
+            table.verdict == "adopt",
+        )
+        .limit(1)
+    )
+    return found is not None
+
+
+async def attest(change: Change, name: str, number: int) -> None:
+    """Note that an evaluation stands behind a release; what it is made of never changes."""
+    table = tables.releases
+    await change.connection.execute(
+        update(table)
+        .where(
+            table.c.tenant == change.actor.tenant,
+            table.c.assistant == name,
+            table.c.number == number,
+        )
+        .values(evidence="evaluated")
+    )
 
 
 async def point(

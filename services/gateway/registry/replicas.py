@@ -26,7 +26,7 @@ async def heartbeat(registry: Registry, report: ReplicaReport) -> None:
     else:
         async with registry.database.write() as connection:
             await connection.execute(_upsert(registry, report, now))
-            await bump(connection, {Subject.REPLICAS})
+            await bump(connection, {Subject.REPLICAS}, now)
     await registry.catch_up()
 
 
@@ -38,7 +38,7 @@ async def tend(registry: Registry, *, forget_seconds: float) -> None:
         async with registry.database.write() as connection:
             table = tables.replicas
             await connection.execute(delete(table).where(table.c.last_heartbeat_at < oldest))
-            await bump(connection, {Subject.REPLICAS})
+            await bump(connection, {Subject.REPLICAS}, registry.clock())
         await registry.catch_up()
 
 

@@ -11,9 +11,10 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import Conflict, NotFound
-from services.contracts.rollouts import Analysis, Rollout, RolloutWrite
+from services.contracts.rollouts import Analysis, Gate, Rollout, RolloutWrite, Shadow
 from services.domain.rollouts.states import (
     ACTIVE,
+    MOVING,
     Event,
     NotPossible,
     Progress,
@@ -79,8 +80,9 @@ async def begin(
             "first."
         )
     id_, now = f"ro_{token_hex(8)}", change.now
-    steps = write.steps if write.strategy == "canary" else []
-    progress = begun(len(steps))
+    steps = [] if write.strategy == "immediate" else write.steps
+    shadow = write.shadowing
+    progress = begun(len(steps), gated=write.gate is not None, shadowed=shadow is not None)
     await change.connection.execute(
         insert(_rollouts).values(
             tenant=change.actor.tenant,
@@ -91,6 +93,8 @@ async def begin(
             candidate=candidate,
             steps=[step.model_dump(mode="json") for step in steps],
             analysis=write.analysis.model_dump(mode="json") if write.analysis else None,
+            gate=write.gate.model_dump(mode="json") if write.gate else None,
+            shadow=shadow.model_dump(mode="json") if shadow else None,
             state=progress.state,
             step=progress.step,
             reason=change.actor.reason,
@@ -100,7 +104,12 @@ async def begin(
             version=1,
         )
     )
-    detail = {"assistant": name, "candidate": f"{name}/{candidate}", "strategy": write.strategy}
+    detail = {
+        "assistant": name,
+        "candidate": f"{name}/{candidate}",
+        "strategy": write.strategy,
+        "allow_without_evidence": write.allow_without_evidence,
+    }
     await change.record("rollout.begun", Subject.ROLLOUTS, id_, detail)
     return (await find(change.connection, change.actor.tenant, name, id_)).rollout
 
@@ -164,8 +173,7 @@ async def find(connection: AsyncConnection, tenant: str, name: str, id_: str) ->
 
 async def active(connection: AsyncConnection) -> list[Standing]:
     """Read the rollouts of all tenants that are not over and that nobody holds."""
-    moving = (State.PENDING, State.WARMING, State.CANARY)
-    query = _with_candidate().where(_rollouts.c.state.in_(moving))
+    query = _with_candidate().where(_rollouts.c.state.in_(MOVING))
     rows = await connection.execute(query.order_by(_rollouts.c.created_at, _rollouts.c.id))
     return [_standing_of(row) for row in rows]
 
@@ -280,13 +288,21 @@ def _with_candidate() -> Any:
 
 
 def _standing_of(row: Row[Any]) -> Standing:
-    held = State(row.held) if row.held else None
-    progress = Progress(State(row.state), row.step, len(row.steps), held)
+    progress = Progress(
+        State(row.state),
+        row.step,
+        len(row.steps),
+        State(row.held) if row.held else None,
+        gated=row.gate is not None,
+        shadowed=row.shadow is not None,
+    )
     rollout = Rollout(
         id=row.id,
         assistant=row.assistant,
         state=row.state,
         strategy=row.strategy,
+        gate=Gate.model_validate(row.gate) if row.gate else None,
+        shadow=Shadow.model_validate(row.shadow) if row.shadow else None,
         stable=f"{row.assistant}/{row.stable}",
         candidate=f"{row.assistant}/{row.candidate}",
         steps=row.steps,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.contracts.adapters import AdapterVersion, Replica
 from services.contracts.assistants import Assistant, Release
 from services.contracts.keys import Scope
+from services.contracts.rollouts import Shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,28 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """A candidate that answers copies of an assistant's requests, which nobody sees."""
+
+    rollout: str
+    """The rollout's id."""
+    release: Release
+    shadow: Shadow
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """A rollout that is not over."""
+
+    assistant: str
+    state: str
+    weight: float
+    """Percent of the callers that the candidate answers."""
+    entered_at: float
+    """When it came to its state and step, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The registry at one revision."""
 
@@ -49,6 +72,10 @@ class Snapshot:
     """By tenant and name."""
     canaries: Mapping[tuple[str, str], Canary] = field(default_factory=dict)
     """By tenant and assistant's name."""
+    unseen: Mapping[tuple[str, str], Unseen] = field(default_factory=dict)
+    """By tenant and assistant's name."""
+    rollouts: tuple[Underway, ...] = ()
+    """Of all tenants."""
     adapters: Mapping[tuple[str, str], AdapterVersion] = field(default_factory=dict)
     """By tenant and version id; retired ones are absent."""
     replicas: tuple[Replica, ...] = ()

@@ -143,6 +143,8 @@ class _RolloutColumns(TypedColumns):
     candidate: Named[int] = Column(Integer)
     steps: Named[Any] = Column(JSON, nullable=False)
     analysis: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    gate: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    shadow: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
     state: Named[str] = Column(String(16), index=True)
     step: Named[int] = Column(Integer)
     held: Named[str | None] = Column(String(16))
@@ -248,6 +250,7 @@ class _LedgerColumns(TypedColumns):
     disconnected: Named[bool]
     overridden: Named[bool]
     caller_system: Named[bool]
+    copy_of: Named[str | None] = Column(String(32))
 
 
 ledger = Table(
@@ -409,3 +412,113 @@ file_batches = Table(
     "file_batches", metadata, _FileBatchColumns, PrimaryKeyConstraint("tenant", "id")
 )
 """Which files were attached to a vector store together."""
+
+
+class _EvaluationSetColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    name: Named[str] = Column(String(63))
+    hash: Named[str] = Column(String(12))
+    cases: Named[Any] = Column(JSON, nullable=False)
+    count: Named[int] = Column(Integer)
+    guards: Named[int] = Column(Integer)
+    current: Named[bool]
+    created_at: Named[int] = Column(BigInteger)
+    created_by: Named[str] = Column(String(32))
+
+
+evaluation_sets = Table(
+    "evaluation_sets",
+    metadata,
+    _EvaluationSetColumns,
+    PrimaryKeyConstraint("tenant", "name", "hash"),
+)
+"""Sets of cases; a set's earlier contents stay, because evaluations were made with them."""
+
+
+class _EvaluationColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    id: Named[str] = Column(String(32))
+    cases: Named[str] = Column(String(63))
+    dataset_hash: Named[str] = Column(String(12))
+    assistant: Named[str] = Column(String(63))
+    baseline: Named[int] = Column(Integer)
+    candidate: Named[int] = Column(Integer)
+    adapter: Named[str | None] = Column(String(80))
+    prompt_hash: Named[str] = Column(String(12))
+    rollout: Named[str | None] = Column(String(32))
+    gated_at: Named[float | None] = Column(Double, nullable=True)
+    repeats: Named[int] = Column(Integer)
+    rules: Named[Any] = Column(JSON, nullable=False)
+    state: Named[str] = Column(String(16), index=True)
+    verdict: Named[str | None] = Column(String(16))
+    reason: Named[str | None] = Column(Text)
+    report: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    created_at: Named[int] = Column(BigInteger)
+    created_by: Named[str] = Column(String(32))
+    finished_at: Named[int | None] = Column(BigInteger)
+    deadline: Named[float]
+
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    _EvaluationColumns,
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "created_at"),
+    Index(None, "tenant", "adapter", "prompt_hash"),
+    Index(None, "tenant", "rollout"),
+)
+"""Evaluations of a candidate release beside a baseline, and what they found.
+
+One that a rollout's gate began names the rollout, and in `gated_at` when it came to the gate.
+"""
+
+
+class _EvaluationAnswerColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    evaluation: Named[str] = Column(String(32))
+    case_id: Named[str] = Column(String(128))
+    repeat: Named[int] = Column(Integer)
+    baseline: Named[Any] = Column(JSON, nullable=False)
+    candidate: Named[Any] = Column(JSON, nullable=False)
+
+
+evaluation_answers = Table(
+    "evaluation_answers",
+    metadata,
+    _EvaluationAnswerColumns,
+    PrimaryKeyConstraint("tenant", "evaluation", "case_id", "repeat"),
+)
+"""What both arms answered to a case, judged; a row is whole or not there."""
+
+
+class _ContentColumns(TypedColumns):
+    tenant: Named[str] = Column(String(63))
+    id: Named[str] = Column(String(32))
+    request_id: Named[str] = Column(String(128))
+    end_user: Named[str | None] = Column(String(64))
+    assistant: Named[str] = Column(String(63))
+    release: Named[str] = Column(String(80))
+    arm: Named[str] = Column(String(16))
+    at: Named[float]
+    expires_at: Named[float] = Column(Double, nullable=False, index=True)
+    question: Named[str] = Column(Text)
+    passages: Named[Any] = Column(JSON, nullable=False)
+    answer: Named[str] = Column(Text)
+    shadow_release: Named[str | None] = Column(String(80))
+    shadow_answer: Named[str | None] = Column(Text)
+
+
+content = Table(
+    "content",
+    metadata,
+    _ContentColumns,
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "at"),
+    Index(None, "tenant", "request_id"),
+    Index(None, "tenant", "end_user"),
+)
+"""Texts of requests of tenants that want them kept, by the id of the request's ledger row.
+
+`end_user` is a hash. Nothing else in the registry holds what was asked or answered.
+"""

@@ -20,7 +20,15 @@ from services.gateway.registry import leases, rollouts
 from services.gateway.registry.changes import Actor, Registry
 from services.gateway.registry.rollouts import Standing
 from services.gateway.rollouts.analysing import seen_of
-from services.gateway.rollouts.deciding import Decision, on_canary, on_warming
+from services.gateway.rollouts.deciding import (
+    Decision,
+    Seen,
+    on_canary,
+    on_gating,
+    on_shadowing,
+    on_warming,
+)
+from services.gateway.rollouts.gatekeeping import Gatekeeper
 from services.gateway.rollouts.moving import Mover
 
 _log = structlog.get_logger(__name__)
@@ -36,6 +44,8 @@ class Controller:
     registry: Registry
     mover: Mover
     lease_seconds: float
+    gatekeeper: Gatekeeper
+    """Evaluates candidates before anybody meets them."""
     name: str = field(default_factory=lambda: uuid4().hex)
     """What this gateway calls itself as the lease's holder."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -87,11 +97,21 @@ class Controller:
                 return Decision(Event.START, "the rollout begins")
             case State.WARMING:
                 return self._on_warming(standing, now - rollout.entered_at)
+            case State.GATING if rollout.gate is not None:
+                verdict = await self.gatekeeper.verdict(standing)
+                return on_gating(rollout.gate, verdict, elapsed=now - rollout.entered_at)
+            case State.SHADOWING if rollout.shadow is not None:
+                seen = await self._seen(standing)
+                if seen is not None:
+                    return on_shadowing(rollout.shadow, seen, elapsed=now - rollout.entered_at)
             case State.CANARY:
-                async with self.registry.database.read() as connection:
-                    seen = await seen_of(connection, standing)
+                seen = await self._seen(standing)
                 return on_canary(rollout, seen, elapsed=now - rollout.entered_at)
         return None
+
+    async def _seen(self, standing: Standing) -> Seen | None:
+        async with self.registry.database.read() as connection:
+            return await seen_of(connection, standing)
 
     def _on_warming(self, standing: Standing, elapsed: float) -> Decision | None:
         if standing.adapter is None:

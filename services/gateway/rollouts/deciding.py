@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.contracts.rollouts import Analysis, Rollout
+from services.contracts.rollouts import Analysis, Gate, Rollout, Shadow
 from services.domain.rollouts.evidence import Check, Finding
 from services.domain.rollouts.states import Event
+
+_OF_SEEN_ANSWERS = ("slow_answers", "bad_feedback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Seen:
     findings: Sequence[Finding]
     """What the checks say of everything since it began to answer."""
     answers: int
-    """How many answers it has given in the present step."""
+    """How many answers it has given in the present step, or unseen in all."""
 
 
 def checks_of(analysis: Analysis) -> list[Check]:
@@ -36,9 +38,15 @@ def checks_of(analysis: Analysis) -> list[Check]:
         "invalid_citations": analysis.invalid_citations,
         "uncited_answers": analysis.uncited_answers,
         "slow_answers": analysis.slow_answers,
+        "long_answers": analysis.long_answers,
         "bad_feedback": analysis.bad_feedback,
     }
     return [Check(name, margin) for name, margin in margins.items() if margin is not None]
+
+
+def checks_unseen(analysis: Analysis) -> list[Check]:
+    """List the checks of answers that nobody sees: they have no reader and may wait their turn."""
+    return [check for check in checks_of(analysis) if check.name not in _OF_SEEN_ANSWERS]
 
 
 def on_warming(
@@ -62,6 +70,41 @@ def on_warming(
     return None
 
 
+def on_gating(gate: Gate, verdict: Decision | None, *, elapsed: float) -> Decision | None:
+    """Decide on a candidate that is being evaluated.
+
+    Args:
+        verdict: what the evaluation says, None while it runs.
+        elapsed: seconds since it began.
+    """
+    if verdict is None and elapsed > gate.max_duration_seconds:
+        return Decision(
+            Event.INCONCLUDE,
+            f"the evaluation by {gate.cases!r} was not over in {gate.max_duration_seconds:g} s",
+        )
+    return verdict
+
+
+def on_shadowing(shadow: Shadow, seen: Seen, *, elapsed: float) -> Decision | None:
+    """Decide on a candidate that answers copies of requests unseen.
+
+    Args:
+        elapsed: seconds since it began to, this time.
+    """
+    if worse := _worse(seen):
+        return worse
+    if seen.answers >= shadow.min_samples:
+        return Decision(Event.COMPARED, f"nothing speaks against it in {seen.answers} unseen pairs")
+    if elapsed > shadow.max_duration_seconds:
+        missing = shadow.min_samples - seen.answers
+        return Decision(
+            Event.INCONCLUDE,
+            f"{seen.answers} requests were answered by both in {elapsed:.0f} s; it needs {missing} "
+            "more: a greater percent, a greater token budget, or a less busy engine",
+        )
+    return None
+
+
 def on_canary(rollout: Rollout, seen: Seen | None, *, elapsed: float) -> Decision | None:
     """Decide on a candidate that answers callers.
 
@@ -69,10 +112,8 @@ def on_canary(rollout: Rollout, seen: Seen | None, *, elapsed: float) -> Decisio
         seen: None when the rollout goes by time alone.
         elapsed: seconds since the present step began.
     """
-    if seen is not None:
-        worse = [finding for finding in seen.findings if finding.worse]
-        if worse:
-            return Decision(Event.ROLL_BACK, "; ".join(map(_complaint, worse)))
+    if seen is not None and (worse := _worse(seen)):
+        return worse
     if elapsed < rollout.steps[rollout.step].hold_seconds:
         return None
     analysis = rollout.analysis
@@ -86,6 +127,11 @@ def on_canary(rollout: Rollout, seen: Seen | None, *, elapsed: float) -> Decisio
             "more, or a greater weight",
         )
     return None
+
+
+def _worse(seen: Seen) -> Decision | None:
+    worse = [finding for finding in seen.findings if finding.worse]
+    return Decision(Event.ROLL_BACK, "; ".join(map(_complaint, worse))) if worse else None
 
 
 def _advance(rollout: Rollout) -> str:

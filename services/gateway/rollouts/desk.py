@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.chassis.errors import Conflict
+from services.chassis.errors import Conflict, InvalidRequest
+from services.contracts.assistants import Release
 from services.contracts.rollouts import Rollout, RolloutWrite
 from services.domain.rollouts.states import Event
 from services.gateway.binding import Binding
@@ -13,6 +14,7 @@ from services.gateway.registry.assistants import Expected
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.idempotency import Attempt
 from services.gateway.rollouts.analysing import seen_of, shown
+from services.gateway.rollouts.gatekeeping import Gatekeeper
 from services.gateway.rollouts.moving import Mover
 
 
@@ -20,6 +22,18 @@ class NothingToRollOut(Conflict):
     """The assistant serves the bundle already."""
 
     code = "nothing_to_roll_out"
+
+
+class ShadowOfRetrieval(InvalidRequest):
+    """The candidate looks things up in another way, which a shadow cannot show."""
+
+    code = "shadow_of_retrieval"
+
+
+class EvaluationMissing(Conflict):
+    """No evaluation stands behind the adapter that is to be rolled out."""
+
+    code = "evaluation_missing"
 
 
 class RolloutChanged(Conflict):
@@ -35,6 +49,8 @@ class RolloutDesk:
     registry: Registry
     binding: Binding
     mover: Mover
+    gatekeeper: Gatekeeper
+    """Evaluates candidates before anybody meets them."""
 
     async def begin(
         self, actor: Actor, name: str, write: RolloutWrite, attempt: Attempt | None
@@ -100,9 +116,34 @@ class RolloutDesk:
 
     async def _begin(self, change: Change, name: str, write: RolloutWrite) -> Rollout:
         current = await assistants.find(change.connection, change.actor.tenant, name)
+        await self._check_stages(change, write, current.stable)
         mismatch = await self.binding.check(change, name, write.bundle)
         if releases.serves(current.stable, write.bundle, prompt_mismatch=mismatch):
             raise NothingToRollOut(f"{name!r} serves this already as {current.stable.id}.")
+        await _check_evidence(change, current.stable, write)
         number = await releases.create(change, name, write.bundle, prompt_mismatch=mismatch)
         stable = current.stable.number
         return await rollouts.begin(change, name, write, stable=stable, candidate=number)
+
+    async def _check_stages(self, change: Change, write: RolloutWrite, stable: Release) -> None:
+        if write.shadowing is not None and write.bundle.retrieval != stable.retrieval:
+            raise ShadowOfRetrieval(
+                "A shadow answers over the passages that the stable release was given, so that it "
+                "cannot show another way to look things up; use the strategy `canary`.",
+                param="strategy",
+            )
+        if write.gate is not None:
+            await self.gatekeeper.check(change, write.gate)
+
+
+async def _check_evidence(change: Change, stable: Release, write: RolloutWrite) -> None:
+    """Refuse a new adapter that nothing speaks for, and that is not to be evaluated first."""
+    adapter = write.bundle.adapter
+    if adapter in (None, stable.adapter) or write.gate or write.allow_without_evidence:
+        return
+    if not await releases.evaluated(change, adapter, write.bundle.profile):
+        raise EvaluationMissing(
+            f"No evaluation has adopted {adapter!r} under this prompt; give the rollout a gate, "
+            "evaluate it with POST /admin/evaluations, or set allow_without_evidence.",
+            param="bundle.adapter",
+        )

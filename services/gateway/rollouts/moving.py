@@ -9,6 +9,7 @@ from services.domain.rollouts.states import Event
 from services.gateway.registry import adapters, rollouts
 from services.gateway.registry.changes import Change
 from services.gateway.registry.rollouts import Standing
+from services.gateway.rollouts.metrics import RolloutMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Mover:
     """How long a candidate's adapter may take to be proven."""
     keep_warm_seconds: float
     """How long the adapter that was replaced is kept for a rollback."""
+    metrics: RolloutMetrics
 
     async def move(
         self, change: Change, standing: Standing, event: Event, *, reason: str | None
@@ -29,8 +31,13 @@ class Mover:
             ServiceError: it cannot move so; nothing is changed.
         """
         moved = await rollouts.move(change, standing, event, reason=reason)
+        self.metrics.moved(event)
         if moved.state == "warming":
             await self._keep(change, standing.adapter, self.warm_timeout_seconds)
+        elif moved.state == "gating" and moved.gate is not None:
+            await self._keep(change, standing.adapter, moved.gate.max_duration_seconds)
+        elif moved.state == "shadowing" and moved.shadow is not None:
+            await self._keep(change, standing.adapter, moved.shadow.max_duration_seconds)
         elif moved.state == "promoted":
             former = await rollouts.adapter_of(change.connection, standing.tenant, moved.stable)
             await self._keep(change, former, self.keep_warm_seconds)

@@ -83,7 +83,8 @@ async def follow_rollout(
     `Last-Event-ID` leaves out what was told before a connection was lost.
     """
     registry, tenant = resources.registry, operator.tenant
-    await resources.rollouts.read(tenant, name, rollout_id)
+    async with registry.database.read() as connection:
+        await rollouts.find(connection, tenant, name, rollout_id)
     told = follow(registry, tenant, name, rollout_id, last_event_id)
     return StreamingResponse(
         told,

@@ -38,6 +38,7 @@ class Agent:
     base_fingerprint: str = "0" * 12
     proves_not: set[str] = field(default_factory=set)
     """Versions that do not become proven."""
+    max_loras: int = 4
 
     def report(self) -> ReplicaReport:
         states = (ReplicaAdapterState.LOADING, ReplicaAdapterState.PROVEN)
@@ -50,7 +51,7 @@ class Agent:
             base_fingerprint=self.base_fingerprint,
             chat_template_hash="0" * 12,
             max_model_len=self.engine.max_model_len,
-            max_loras=4,
+            max_loras=self.max_loras,
             max_cpu_loras=8,
             max_lora_rank=32,
             adapters={

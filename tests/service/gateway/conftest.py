@@ -11,6 +11,7 @@ from tests import postgres
 from tests.service.gateway.gateway import GatewayUnderTest, gateway_under_test
 
 POSTGRES_EVERY_TIME = (
+    "test_content",
     "test_file_claims",
     "test_idempotency",
     "test_keys",

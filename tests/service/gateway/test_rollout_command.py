@@ -27,7 +27,9 @@ async def run(stack: ChatStack, *arguments: str) -> str:
 async def test_a_new_adapter_is_brought_in_with_all_else_as_it_was(stack: ChatStack) -> None:
     new = await stack.adapter("new")
     said = await run(
-        stack, "begin", "support", "--adapter", new, "--weight", "50", "--hold", "0", "--by-time"
+        stack,
+        *("begin", "support", "--adapter", new, "--without-evidence"),
+        *("--weight", "50", "--hold", "0", "--by-time"),
     )
     assert "brings support/2" in said
     told = [line.split()[0] for line in said.splitlines()[1:]]

@@ -19,14 +19,24 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.engine_generation import Call
 from tests.fakes.engine_replies import EngineRefusal
 from tests.service.gateway.chat_stack import ENGINE_KEY, ChatStack, chat_stack
-from tests.service.gateway.gateway import Reply, gateway_under_test
+from tests.service.gateway.gateway import gateway_under_test
+from tests.service.gateway.rollout_calls import (
+    BY_TIME,
+    FOREVER,
+    ROLLOUTS,
+    act,
+    arms,
+    begin,
+    begun,
+    comes_to,
+    seen,
+    serves,
+    two_versions,
+)
 
 pytestmark = pytest.mark.anyio
 
-ROLLOUTS = "/admin/assistants/support/rollouts"
 LOOK_SECONDS = 0.02
-FOREVER = 3600
-BY_TIME: dict[str, Any] = {"analysis": None}
 
 
 @pytest.fixture
@@ -35,60 +45,6 @@ async def stack(tmp_path: Path, database_url: str | None) -> AsyncIterator[ChatS
     async with chat_stack(tmp_path, database_url=database_url, rollouts=settings) as made:
         made.engine.reply = lambda call: str(call.marker)
         yield made
-
-
-async def begin(stack: ChatStack, adapter: str | None, *weights: float, **fields: Any) -> Reply:
-    hold = fields.pop("hold_seconds", FOREVER)
-    body = {
-        "bundle": {"adapter": adapter},
-        "strategy": "canary" if weights else "immediate",
-        "steps": [{"weight": weight, "hold_seconds": hold} for weight in weights],
-        **fields,
-    }
-    return await stack.gateway.admin.post(ROLLOUTS, json=body)
-
-
-async def begun(stack: ChatStack, *arguments: Any, **fields: Any) -> str:
-    reply = await begin(stack, *arguments, **fields)
-    assert reply.status == 201, reply
-    return str(reply.body["id"])
-
-
-async def seen(stack: ChatStack, id_: str) -> dict[str, Any]:
-    reply = await stack.gateway.admin.get(f"{ROLLOUTS}/{id_}")
-    assert reply.status == 200, reply
-    return dict(reply.body)
-
-
-async def comes_to(stack: ChatStack, id_: str, state: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-
-    async def is_there() -> bool:
-        found.update(await seen(stack, id_))
-        return bool(found["state"] == state)
-
-    await eventually(is_there)
-    return found
-
-
-async def act(stack: ChatStack, id_: str, action: str, **options: Any) -> Reply:
-    return await stack.gateway.admin.post(f"{ROLLOUTS}/{id_}/{action}", **options)
-
-
-async def arms(stack: ChatStack, conversations: int) -> list[str]:
-    replies = [await stack.ask(conversation_id=f"chat {n}") for n in range(conversations)]
-    assert {reply.status for reply in replies} == {200}
-    return [reply.body["inkstone"]["arm"] for reply in replies]
-
-
-async def serves(stack: ChatStack) -> str:
-    return str((await stack.gateway.admin.get("/admin/assistants/support")).body["stable"]["id"])
-
-
-async def two_versions(stack: ChatStack) -> tuple[str, str]:
-    old, new = await stack.adapter("old"), await stack.adapter("new")
-    await stack.bind(adapter=old)
-    return old, new
 
 
 async def test_an_immediate_rollout_promotes_what_every_replica_has_proven(
@@ -357,9 +313,45 @@ async def test_what_cannot_be_rolled_out_is_refused_and_changes_nothing(stack: C
     assert by_app.status == 403
 
 
+async def test_metrics_show_where_a_rollout_stands_and_how_it_moved(stack: ChatStack) -> None:
+    _, new = await two_versions(stack)
+    id_ = await begun(stack, new, 30, **BY_TIME)
+    canary = await comes_to(stack, id_, "canary")
+
+    async def shows(state: str, weight: float) -> bool:
+        await stack.gateway.resources.controller.mover.metrics.show()
+        return (
+            await stack.metric("rollout_state", assistant="support", state=state) == 1
+            and await stack.metric("rollout_weight", assistant="support") == weight
+        )
+
+    await eventually(lambda: shows("canary", 30))
+    entered_at = await stack.metric("rollout_entered_timestamp_seconds", assistant="support")
+    assert entered_at == canary["entered_at"]
+    await act(stack, id_, "pause")
+    await eventually(lambda: shows("paused", 30))
+    await act(stack, id_, "rollback")
+    await eventually(lambda: _is_over(stack))
+    moves = {
+        event: await stack.metric("rollout_moves_total", event=event)
+        for event in ("start", "proven", "pause", "roll_back", "promote")
+    }
+    assert moves == {"start": 1, "proven": 1, "pause": 1, "roll_back": 1, "promote": 0}
+
+
+async def _is_over(stack: ChatStack) -> bool:
+    await stack.gateway.resources.controller.mover.metrics.show()
+    paused = await stack.metric("rollout_state", assistant="support", state="paused")
+    return paused == 0
+
+
 async def test_the_same_request_sent_twice_begins_one_rollout(stack: ChatStack) -> None:
     _, new = await two_versions(stack)
-    body = {"bundle": {"adapter": new}, "steps": [{"weight": 50}]}
+    body = {
+        "bundle": {"adapter": new},
+        "steps": [{"weight": 50}],
+        "allow_without_evidence": True,
+    }
     key = {"Idempotency-Key": "once"}
     first = await stack.gateway.admin.post(ROLLOUTS, json=body, headers=key)
     again = await stack.gateway.admin.post(ROLLOUTS, json=body, headers=key)

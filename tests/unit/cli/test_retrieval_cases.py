@@ -89,4 +89,4 @@ def test_the_examples_ask_what_the_held_out_cases_ask() -> None:
     for name, case in cases.items():
         other = held_out[name]
         assert (case.question, case.answers) == (other.question, other.accepted)
-        assert (case.relevant, case.tags) == ([other.document], [other.lang])
+        assert (case.relevant, case.tags) == (other.documents, [other.lang])

@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from services.domain.statistics import compare, estimate
+from services.domain.statistics import compare, estimate, proportion
 
 
 def test_an_interval_holds_its_mean_and_shrinks_with_more_values() -> None:
@@ -73,3 +73,13 @@ def test_nothing_has_no_mean_and_unequal_lists_are_no_pairs() -> None:
         estimate([])
     with pytest.raises(ValueError, match="zip"):
         compare([1.0], [1.0, 0.0])
+
+
+def test_a_share_has_the_interval_of_wilson() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for hits, trials in ((0, 10), (10, 10), (7, 10), (250, 1000)):
+        theirs = stats.binomtest(hits, trials).proportion_ci(method="wilson")
+        ours = proportion(hits, trials)
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    with pytest.raises(ValueError, match="no trials"):
+        proportion(0, 0)

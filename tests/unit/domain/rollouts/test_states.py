@@ -21,8 +21,8 @@ ENDED = frozenset(State) - ACTIVE
 CANARY = (Event.START, Event.PROVEN)
 
 
-def walked(steps: int, *events: Event) -> Progress:
-    progress = begun(steps)
+def walked(steps: int, *events: Event, gated: bool = False, shadowed: bool = False) -> Progress:
+    progress = begun(steps, gated=gated, shadowed=shadowed)
     for event in events:
         progress = after(progress, event)
     return progress
@@ -39,6 +39,44 @@ def test_a_canary_goes_step_by_step_and_is_promoted_after_the_last() -> None:
 
 def test_without_steps_what_is_proven_is_promoted() -> None:
     assert walked(0, *CANARY).state is State.PROMOTED
+
+
+def test_a_candidate_is_evaluated_then_answers_unseen_then_meets_callers() -> None:
+    way = (Event.START, Event.PROVEN, Event.ADOPT, Event.COMPARED, Event.ADVANCE)
+    seen = [walked(1, *way[:number], gated=True, shadowed=True) for number in range(6)]
+    assert [p.state for p in seen] == [
+        State.PENDING,
+        State.WARMING,
+        State.GATING,
+        State.SHADOWING,
+        State.CANARY,
+        State.PROMOTED,
+    ]
+    assert [p.serving for p in seen] == [False, False, False, False, True, False]
+
+
+def test_what_passes_its_gate_without_steps_is_promoted() -> None:
+    assert walked(0, *CANARY, Event.ADOPT, gated=True).state is State.PROMOTED
+    assert walked(2, *CANARY, Event.ADOPT, gated=True).state is State.CANARY
+    assert walked(2, *CANARY, shadowed=True).state is State.SHADOWING
+
+
+def test_what_its_gate_rejects_has_failed() -> None:
+    assert walked(2, *CANARY, Event.REJECT, gated=True).state is State.FAILED
+    with pytest.raises(NotPossible):
+        walked(2, *CANARY, Event.REJECT)
+
+
+@pytest.mark.parametrize("event", [Event.PAUSE, Event.INCONCLUDE])
+@pytest.mark.parametrize("further", [(), (Event.ADOPT,)])
+def test_without_evidence_nothing_is_promoted(event: Event, further: tuple[Event, ...]) -> None:
+    before = walked(2, *CANARY, *further, gated=True, shadowed=True)
+    held = after(before, event)
+    assert not held.serving
+    for progress in (before, held):
+        with pytest.raises(NotPossible):
+            after(progress, Event.PROMOTE)
+    assert after(held, Event.RESUME) == before
 
 
 @pytest.mark.parametrize("event", [Event.PAUSE, Event.INCONCLUDE])
@@ -71,11 +109,17 @@ def test_what_was_promoted_can_be_taken_back_once() -> None:
         after(back, Event.ROLL_BACK)
 
 
-@given(st.integers(0, 4), st.lists(st.sampled_from(list(Event)), max_size=30))
+@given(
+    st.integers(0, 4),
+    st.booleans(),
+    st.booleans(),
+    st.lists(st.sampled_from(list(Event)), max_size=30),
+)
 def test_whatever_happens_a_rollout_stands_somewhere_that_makes_sense(
-    steps: int, events: list[Event]
+    steps: int, gated: bool, shadowed: bool, events: list[Event]
 ) -> None:
-    progress = begun(steps)
+    progress = begun(steps, gated=gated, shadowed=shadowed)
+    happened: list[Event] = []
     for event in events:
         try:
             moved = after(progress, event)
@@ -92,12 +136,20 @@ def test_whatever_happens_a_rollout_stands_somewhere_that_makes_sense(
         assert not moved.serving or 0 <= moved.step < steps
         if moved.state is State.PROMOTED and steps:
             assert progress.serving
+        happened.append(event)
+        if moved.serving or moved.state is State.PROMOTED:
+            assert not gated or Event.ADOPT in happened
+            assert not shadowed or Event.COMPARED in happened
+        assert moved.state is not State.GATING or gated
+        assert moved.state is not State.SHADOWING or shadowed
         progress = moved
 
 
-@given(st.lists(st.sampled_from(list(Event)), max_size=20))
-def test_every_active_rollout_can_be_ended(events: list[Event]) -> None:
-    progress = begun(3)
+@given(st.booleans(), st.booleans(), st.lists(st.sampled_from(list(Event)), max_size=20))
+def test_every_active_rollout_can_be_ended(
+    gated: bool, shadowed: bool, events: list[Event]
+) -> None:
+    progress = begun(3, gated=gated, shadowed=shadowed)
     for event in events:
         try:
             progress = after(progress, event)

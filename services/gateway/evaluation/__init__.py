@@ -1,0 +1,1 @@
+"""Evaluations that the gateway makes itself: cases asked of two releases, beside the callers."""

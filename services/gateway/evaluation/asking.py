@@ -1,0 +1,195 @@
+"""Asking a release one case as an app would be answered, but beside the callers and unseen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import uuid4
+
+from services.chassis.errors import Overloaded, ServiceError, Unavailable
+from services.contracts.assistants import Release
+from services.contracts.chat import ChatRequest
+from services.contracts.evaluation_cases import EvaluationCase
+from services.contracts.evaluations import AnswerResult
+from services.domain.evaluation.answers import Answer, CitedPassage, Vector
+from services.domain.evaluation.judging import judge, texts_to_embed
+from services.gateway.accounts import Account
+from services.gateway.clients import engine_errors
+from services.gateway.clients.traffic import Crowded
+from services.gateway.composition import Composer, open_reply
+from services.gateway.conversation import read_conversation
+from services.gateway.generation import Generation
+from services.gateway.grounding import Grounder, Grounding
+from services.gateway.parameters import engine_parameters
+from services.gateway.registry.snapshot import Caller, Snapshot
+from services.gateway.resolution import Target, able
+from services.gateway.rewriting import Rewriter
+
+
+class Away(Exception):
+    """Nobody can answer now, and that is not the candidate's fault; try again later."""
+
+
+class Embed(Protocol):
+    """Embeds texts on a caller's behalf."""
+
+    async def __call__(self, caller: Caller, texts: Sequence[str]) -> Sequence[Vector]:
+        """Embed texts, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Asks cases and judges what comes back."""
+
+    snapshot: Callable[[], Snapshot]
+    rewriter: Rewriter
+    grounder: Grounder
+    composer: Composer
+    generation: Generation
+    embed: Embed
+    callers_beside: int
+    """Requests of callers that may run on the replica that answers a case."""
+    timeout_seconds: float
+    """How long one answer may take."""
+
+    async def both(
+        self,
+        caller: Caller,
+        case: EvaluationCase,
+        baseline: Release,
+        candidate: Release,
+        repeat: int,
+    ) -> tuple[AnswerResult, AnswerResult]:
+        """Ask both releases; where they retrieve alike, both get the same passages.
+
+        Raises:
+            Away: no engine can answer now, or the retriever cannot.
+        """
+        first, grounding = await self._one(caller, case, baseline, repeat, None)
+        alike = candidate.retrieval == baseline.retrieval
+        other, _ = await self._one(caller, case, candidate, repeat, grounding if alike else None)
+        return first, other
+
+    async def _one(
+        self,
+        caller: Caller,
+        case: EvaluationCase,
+        release: Release,
+        repeat: int,
+        given: Grounding | None,
+    ) -> tuple[AnswerResult, Grounding]:
+        target = Target(release.assistant, release.adapter, release, "shadow")
+        account = Account(caller, uuid4().hex, target=target, overridden=True)
+        try:
+            with engine_errors.deadline(self.timeout_seconds, "answer a case"):
+                async with asyncio.timeout(self.timeout_seconds):
+                    body = await self._asked(account, target, case, given)
+        except Crowded as error:
+            raise Away("callers need the engines") from error
+        except ServiceError as error:
+            if isinstance(error, Unavailable | Overloaded) or engine_errors.connection_broke(error):
+                raise Away(error.message) from error
+            account.fail(error)
+            self._settle(account)
+            return _failed(case, repeat, account, error), account.grounding
+        self._settle(account)
+        answer = _answer(body, abstained=account.outcome == "abstained")
+        vectors = await self._vectors(caller, texts_to_embed(case, answer))
+        return _judged(case, repeat, account, answer, vectors), account.grounding
+
+    async def _asked(
+        self, account: Account, target: Target, case: EvaluationCase, given: Grounding | None
+    ) -> dict[str, Any]:
+        """Answer as the chat endpoint does, but for admission and the stream."""
+        turns = [turn.model_dump() for turn in case.turns]
+        request = ChatRequest.model_validate({"model": target.model, "messages": turns})
+        conversation = read_conversation(request.messages, target.profile)
+        account.caller_system = conversation.caller_system
+        parameters = engine_parameters(request, target)
+        account.finish("admit")
+        if given is not None:
+            account.grounding = given
+        elif (policy := target.policy) is not None:
+            rewritten = await self.rewriter.rewritten(account, policy, conversation)
+            account.grounding = await self.grounder.ground(
+                account.caller, policy, conversation.question, rewritten=rewritten
+            )
+        account.finish("retrieve")
+        source = await self.composer.source(
+            account,
+            target,
+            able(self.snapshot(), target),
+            conversation,
+            parameters,
+            beside=self.callers_beside,
+        )
+        reply = open_reply(account, target, structured=parameters.structured)
+        account.finish("compose")
+        reply.read(await source.whole(account))
+        account.finish("generate")
+        self.generation.conclude(account, reply)
+        return reply.body(account.block())
+
+    async def _vectors(self, caller: Caller, texts: Sequence[str]) -> Mapping[str, Vector]:
+        if not texts:
+            return {}
+        try:
+            return dict(zip(texts, await self.embed(caller, texts), strict=True))
+        except ServiceError as error:
+            raise Away(error.message) from error
+
+    def _settle(self, account: Account) -> None:
+        """Charge the answer to whoever began the evaluation."""
+        account.close()
+        self.generation.meter.price(account)
+        self.generation.meter.ledger.record(account.row())
+
+
+def _answer(body: Mapping[str, Any], *, abstained: bool) -> Answer:
+    message = body["choices"][0]["message"]
+    return Answer(
+        message.get("content") or message.get("refusal") or "",
+        abstained,
+        {one["n"]: CitedPassage(one["document_id"], one["text"]) for one in body["citations"]},
+    )
+
+
+def _judged(
+    case: EvaluationCase,
+    repeat: int,
+    account: Account,
+    answer: Answer,
+    vectors: Mapping[str, Vector],
+) -> AnswerResult:
+    judgement = judge(case, answer, vectors)
+    return AnswerResult(
+        **_facts(case, repeat, account),
+        passed=judgement.passed,
+        checks=judgement.checks,
+        text=answer.text,
+        abstained=answer.abstained,
+    )
+
+
+def _failed(
+    case: EvaluationCase, repeat: int, account: Account, error: ServiceError
+) -> AnswerResult:
+    facts = _facts(case, repeat, account)
+    return AnswerResult(**facts, passed=False, error=f"{error.code}: {error.message}")
+
+
+def _facts(case: EvaluationCase, repeat: int, account: Account) -> dict[str, Any]:
+    release, used = account.target.release if account.target else None, account.usage.all
+    return {
+        "case": case.id,
+        "repeat": repeat,
+        "release": release.id if release else None,
+        "adapter": release.adapter if release else None,
+        "milliseconds": round(account.total * 1000, 1),
+        "prompt_tokens": used.prompt,
+        "completion_tokens": used.completion,
+        "cost_usd": account.cost_usd,
+    }

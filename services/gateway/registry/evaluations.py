@@ -1,0 +1,370 @@
+"""Evaluations in the registry: begun, answered case by case, ended with a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any
+
+from sqlalchemy import Row, Select, String, cast, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.errors import Conflict, NotFound
+from services.contracts.assistants import Release
+from services.contracts.evaluations import (
+    AnswerResult,
+    Evaluation,
+    EvaluationAnswer,
+    EvaluationReport,
+    EvaluationRules,
+    EvaluationSet,
+)
+from services.domain.rendering import prompt_hash
+from services.domain.rollouts.states import State
+from services.gateway.registry import releases, tables
+from services.gateway.registry.changes import Change, Registry, Subject
+from services.gateway.registry.paging import Page, page_of
+from services.gateway.registry.rows import release_of
+
+_MAX_NUMBER_DIGITS = 9
+_evaluations, _answers = tables.evaluations, tables.evaluation_answers
+
+
+class EvaluationNotFound(NotFound):
+    """The tenant has no such evaluation."""
+
+    code = "evaluation_not_found"
+
+
+class EvaluationOver(Conflict):
+    """The evaluation is over; what it found stays."""
+
+    code = "evaluation_over"
+
+
+class ReleaseNotFound(NotFound):
+    """The assistant has no such release."""
+
+    code = "release_not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an evaluation is to compare."""
+
+    cases: EvaluationSet
+    baseline: Release
+    candidate: Release
+    repeats: int
+    rules: EvaluationRules
+    seconds: float
+    """How long it may take."""
+    rollout: str | None = None
+    gated_at: float | None = None
+    """When the rollout came to its gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An evaluation under way."""
+
+    tenant: str
+    evaluation: Evaluation
+    deadline: float
+    """When it is given up, in seconds since the epoch."""
+
+
+async def begin(change: Change, wanted: Wanted) -> Evaluation:
+    """Put an evaluation on record; the gateway that holds the lease asks its cases."""
+    id_, candidate = f"ev_{token_hex(8)}", wanted.candidate
+    await change.connection.execute(
+        insert(_evaluations).values(
+            tenant=change.actor.tenant,
+            id=id_,
+            cases=wanted.cases.id,
+            dataset_hash=wanted.cases.dataset_hash,
+            assistant=candidate.assistant,
+            baseline=wanted.baseline.number,
+            candidate=candidate.number,
+            adapter=candidate.adapter,
+            prompt_hash=prompt_hash(candidate.profile),
+            rollout=wanted.rollout,
+            gated_at=wanted.gated_at,
+            repeats=wanted.repeats,
+            rules=wanted.rules.model_dump(mode="json"),
+            state="running",
+            created_at=change.second,
+            created_by=change.actor.key_id,
+            deadline=change.now + wanted.seconds,
+        )
+    )
+    detail = {
+        "cases": wanted.cases.id,
+        "dataset_hash": wanted.cases.dataset_hash,
+        "baseline": wanted.baseline.id,
+        "candidate": candidate.id,
+        "rollout": wanted.rollout,
+    }
+    await change.record("evaluation.begun", None, id_, detail)
+    return await find(change.connection, change.actor.tenant, id_)
+
+
+async def finish(change: Change, evaluation: Evaluation, report: EvaluationReport) -> None:
+    """Write the report of an evaluation whose cases are all answered.
+
+    A candidate that it adopts is on record as evaluated from here on.
+    """
+    found = report.comparison
+    assert found is not None
+    written = report.model_dump(mode="json")
+    if not await _end(
+        change, evaluation.id, "done", found.reason, verdict=found.verdict, report=written
+    ):
+        return
+    if found.verdict == "adopt":
+        await releases.attest(change, evaluation.assistant, _number(evaluation.candidate))
+        change.touched.add(Subject.ASSISTANTS)
+    detail = {"verdict": found.verdict, "why": found.reason, "candidate": evaluation.candidate}
+    await change.record("evaluation.done", None, evaluation.id, detail)
+
+
+async def fail(change: Change, id_: str, reason: str) -> None:
+    """Give an evaluation up."""
+    if await _end(change, id_, "failed", reason):
+        await change.record("evaluation.failed", None, id_, {"why": reason})
+
+
+async def cancel(change: Change, id_: str) -> Evaluation:
+    """Stop an evaluation; the answers so far stay.
+
+    Raises:
+        EvaluationOver: it is over already.
+    """
+    found = await find(change.connection, change.actor.tenant, id_)
+    if not await _end(change, id_, "cancelled", change.actor.reason):
+        raise EvaluationOver(f"The evaluation {id_!r} is {found.state}; begin another one.")
+    await change.record("evaluation.cancelled", None, id_)
+    return await find(change.connection, change.actor.tenant, id_)
+
+
+async def record(
+    registry: Registry, running: Running, baseline: AnswerResult, candidate: AnswerResult
+) -> None:
+    """Write what both arms answered to a case; a second answer to it changes nothing."""
+    dialect = sqlite if registry.database.dialect == "sqlite" else postgresql
+    row = dialect.insert(_answers).values(
+        tenant=running.tenant,
+        evaluation=running.evaluation.id,
+        case_id=baseline.case,
+        repeat=baseline.repeat,
+        baseline=baseline.model_dump(mode="json"),
+        candidate=candidate.model_dump(mode="json"),
+    )
+    async with registry.database.append() as connection:
+        await connection.execute(row.on_conflict_do_nothing())
+
+
+async def answered(connection: AsyncConnection, tenant: str, id_: str) -> set[tuple[str, int]]:
+    """List the cases that are answered, each with its repeat."""
+    mine = (_answers.c.tenant == tenant, _answers.c.evaluation == id_)
+    rows = await connection.execute(select(_answers.c.case_id, _answers.c.repeat).where(*mine))
+    return {(row.case_id, row.repeat) for row in rows}
+
+
+async def answers(
+    connection: AsyncConnection, tenant: str, id_: str
+) -> tuple[list[AnswerResult], list[AnswerResult]]:
+    """Read everything that the baseline and the candidate answered."""
+    mine = (_answers.c.tenant == tenant, _answers.c.evaluation == id_)
+    rows = (await connection.execute(select(_answers).where(*mine))).all()
+    return (
+        [AnswerResult.model_validate(row.baseline) for row in rows],
+        [AnswerResult.model_validate(row.candidate) for row in rows],
+    )
+
+
+async def find(connection: AsyncConnection, tenant: str, id_: str) -> Evaluation:
+    """Read one evaluation with its report.
+
+    Raises:
+        EvaluationNotFound: the tenant has none of that id.
+    """
+    mine = (_evaluations.c.tenant == tenant, _evaluations.c.id == id_)
+    row = (await connection.execute(_described(_evaluations.c.report).where(*mine))).one_or_none()
+    if row is None:
+        raise EvaluationNotFound(f"There is no evaluation {id_!r}.")
+    report = EvaluationReport.model_validate(row.report) if row.report else None
+    return _evaluation_of(row, report)
+
+
+async def of_gate(
+    connection: AsyncConnection, tenant: str, rollout: str, gated_at: float
+) -> Evaluation | None:
+    """Read the evaluation that a rollout's gate has begun; None before it did."""
+    found = await connection.scalar(
+        select(_evaluations.c.id).where(
+            _evaluations.c.tenant == tenant,
+            _evaluations.c.rollout == rollout,
+            _evaluations.c.gated_at == gated_at,
+        )
+    )
+    return None if found is None else await find(connection, tenant, found)
+
+
+async def outdated(connection: AsyncConnection, tenant: str, evaluation: Evaluation) -> bool:
+    """Tell whether the rollout that an evaluation is the gate of stands elsewhere by now."""
+    if evaluation.rollout is None:
+        return False
+    table = tables.rollouts.c
+    stands = await connection.scalar(
+        select(table.entered_at)
+        .join(
+            _evaluations,
+            (_evaluations.c.tenant == table.tenant)
+            & (_evaluations.c.rollout == table.id)
+            & (_evaluations.c.gated_at == table.entered_at),
+        )
+        .where(
+            table.tenant == tenant,
+            table.state == State.GATING,
+            _evaluations.c.id == evaluation.id,
+        )
+    )
+    return stands is None
+
+
+async def running(connection: AsyncConnection) -> list[Running]:
+    """Read the evaluations of all tenants that are not over, oldest first."""
+    query = _described().where(_evaluations.c.state == "running")
+    rows = await connection.execute(query.order_by(_evaluations.c.created_at, _evaluations.c.id))
+    return [Running(row.tenant, _evaluation_of(row), row.deadline) for row in rows]
+
+
+async def listed(registry: Registry, tenant: str, page: Page) -> tuple[Sequence[Evaluation], bool]:
+    """Read a tenant's evaluations, newest first, and whether there are more."""
+    order = (_evaluations.c.created_at, _evaluations.c.id)
+    query = _described().where(_evaluations.c.tenant == tenant)
+    async with registry.database.read() as connection:
+        rows, more = await page_of(connection, query, page, order=order, id_=_evaluations.c.id)
+    return [_evaluation_of(row) for row in rows], more
+
+
+async def answers_listed(
+    registry: Registry, tenant: str, id_: str, page: Page
+) -> tuple[Sequence[EvaluationAnswer], bool]:
+    """Read the answers of an evaluation by case, and whether there are more."""
+    name = _answers.c.case_id.concat("#").concat(cast(_answers.c.repeat, String))
+    mine = (_answers.c.tenant == tenant, _answers.c.evaluation == id_)
+    async with registry.database.read() as connection:
+        await find(connection, tenant, id_)
+        rows, more = await page_of(
+            connection,
+            select(*_answers.c, name.label("id")).where(*mine),
+            page,
+            order=(_answers.c.case_id, _answers.c.repeat),
+            id_=name,
+            ascending=True,
+        )
+    data = [
+        EvaluationAnswer(id=row.id, baseline=row.baseline, candidate=row.candidate) for row in rows
+    ]
+    return data, more
+
+
+async def release(connection: AsyncConnection, tenant: str, name: str) -> Release:
+    """Read a release by its id, `<assistant>/<number>`.
+
+    Raises:
+        ReleaseNotFound: the tenant has none of that id.
+    """
+    assistant, _, number = name.rpartition("/")
+    table = tables.releases
+    mine = (table.c.tenant == tenant, table.c.assistant == assistant)
+    wanted = int(number) if number.isdecimal() and len(number) <= _MAX_NUMBER_DIGITS else -1
+    rows = await connection.execute(select(table).where(*mine, table.c.number == wanted))
+    row = rows.one_or_none()
+    if row is None:
+        raise ReleaseNotFound(
+            f"There is no release {name!r}; GET /admin/assistants/<name>/releases lists them."
+        )
+    return release_of(row)
+
+
+async def _end(
+    change: Change,
+    id_: str,
+    state: str,
+    reason: str | None,
+    *,
+    verdict: str | None = None,
+    report: Any = None,
+) -> bool:
+    """End an evaluation that runs, and tell whether it did."""
+    row = (_evaluations.c.tenant == change.actor.tenant, _evaluations.c.id == id_)
+    ended = await change.connection.execute(
+        update(_evaluations)
+        .where(*row, _evaluations.c.state == "running")
+        .values(
+            state=state,
+            reason=reason,
+            verdict=verdict,
+            report=report,
+            finished_at=change.second,
+        )
+    )
+    return bool(ended.rowcount)
+
+
+def _described(*more: Any) -> Select[Any]:
+    """Select evaluations without their reports, which may be long."""
+    sets = tables.evaluation_sets.c
+    count = (
+        select(sets.count)
+        .where(
+            sets.tenant == _evaluations.c.tenant,
+            sets.name == _evaluations.c.cases,
+            sets.hash == _evaluations.c.dataset_hash,
+        )
+        .scalar_subquery()
+    )
+    done = (
+        select(func.count())
+        .select_from(_answers)
+        .where(
+            _answers.c.tenant == _evaluations.c.tenant,
+            _answers.c.evaluation == _evaluations.c.id,
+        )
+        .scalar_subquery()
+    )
+    light = [column for column in _evaluations.c if column is not _evaluations.c.report]
+    return select(*light, *more, count.label("asked"), done.label("done"))
+
+
+def _evaluation_of(row: Row[Any], report: EvaluationReport | None = None) -> Evaluation:
+    return Evaluation(
+        id=row.id,
+        cases=row.cases,
+        dataset_hash=row.dataset_hash,
+        assistant=row.assistant,
+        baseline=f"{row.assistant}/{row.baseline}",
+        candidate=f"{row.assistant}/{row.candidate}",
+        adapter=row.adapter,
+        rollout=row.rollout,
+        repeats=row.repeats,
+        rules=row.rules,
+        state=row.state,
+        answered=row.done,
+        total=row.repeats * row.asked if row.asked is not None else row.done,
+        verdict=row.verdict,
+        reason=row.reason,
+        created_at=row.created_at,
+        created_by=row.created_by,
+        finished_at=row.finished_at,
+        report=report,
+    )
+
+
+def _number(release_id: str) -> int:
+    return int(release_id.rpartition("/")[2])
