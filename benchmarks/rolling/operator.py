@@ -60,6 +60,7 @@ class Operator:
             "strategy": "canary" if weights else "immediate",
             "steps": steps,
             "analysis": None,
+            "allow_without_evidence": True,
             **fields,
         }
         return str((await self.call("POST", "/rollouts", body))["id"])

@@ -84,7 +84,11 @@ async def test_a_promoted_candidate_is_not_taken_back_to_a_retired_adapter(
 ) -> None:
     old, new = await stack.adapter("old"), await stack.adapter("new")
     await stack.bind(adapter=old)
-    body = {"bundle": {"adapter": new}, "strategy": "immediate"}
+    body = {
+        "bundle": {"adapter": new},
+        "strategy": "immediate",
+        "allow_without_evidence": True,
+    }
     begun = await stack.gateway.admin.post(f"{ASSISTANT}/rollouts", json=body)
     path = f"{ASSISTANT}/rollouts/{begun.body['id']}"
 

@@ -44,7 +44,12 @@ async def pair(tmp_path: Path) -> AsyncIterator[ChatStack]:
 
 async def begin(stack: ChatStack, adapter: str, *weights: float) -> str:
     steps = [{"weight": weight, "hold_seconds": 3600} for weight in weights]
-    body = {"bundle": {"adapter": adapter}, "steps": steps, "analysis": None}
+    body = {
+        "bundle": {"adapter": adapter},
+        "steps": steps,
+        "analysis": None,
+        "allow_without_evidence": True,
+    }
     reply = await stack.gateway.admin.post(ROLLOUTS, json=body)
     assert reply.status == 201, reply
     return str(reply.body["id"])
@@ -265,6 +270,7 @@ async def test_of_two_gateways_the_one_that_lives_answers_everybody_and_ends_the
         await installed.bind(adapter=old)
         body = {
             "bundle": {"adapter": new},
+            "allow_without_evidence": True,
             "steps": [{"weight": 50, "hold_seconds": 0}],
             "analysis": {"min_samples": 10, "errors": None, "slow_answers": None},
         }

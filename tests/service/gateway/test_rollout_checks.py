@@ -28,7 +28,11 @@ async def stack(tmp_path: Path, database_url: str | None) -> AsyncIterator[ChatS
 
 async def begun(stack: ChatStack, adapter: str) -> str:
     bundle = {"adapter": adapter, "retrieval": {"collections": ["handbook"]}}
-    body = {"bundle": bundle, "steps": [{"weight": 50, "hold_seconds": 3600}]}
+    body = {
+        "bundle": bundle,
+        "steps": [{"weight": 50, "hold_seconds": 3600}],
+        "allow_without_evidence": True,
+    }
     reply = await stack.gateway.admin.post(ROLLOUTS, json=body)
     assert reply.status == 201, reply
     await eventually(lambda: stack.gateway.resources.snapshot.canaries)
