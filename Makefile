@@ -7,7 +7,7 @@ export INKSTONE_HOME ?= .inkstone
 export PYTHONDONTWRITEBYTECODE=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-long check reference shape bench lock clean
+.PHONY: help setup demo up test test-again test-long check reference shape bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,10 @@ check: setup ## lint, types, import rules
 
 test: setup ## unit, service and system tests
 	$(BIN)/pytest -m "not long" --durations=10
+
+test-again: setup ## only what failed in the last `make test`
+	@echo "What failed is run once more; it should be mended also where it passes now:"
+	$(BIN)/pytest -m "not long" --last-failed --last-failed-no-failures none
 
 test-long: setup ## the long campaigns: kills, chaos, soak
 	$(BIN)/pytest -m long

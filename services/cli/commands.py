@@ -12,6 +12,7 @@ from rich.table import Table
 
 from services.cli.connection import Connection, connected
 from services.contracts.assistants import Profile
+from services.contracts.datasets import DatasetPolicy
 from services.contracts.jobs import TrainingSpec
 from services.contracts.keys import Scope
 
@@ -110,6 +111,10 @@ async def add_training(
     knob: Annotated[
         list[str] | None, typer.Option(help="A recipe knob, `name=value`; may be given often.")
     ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help="An error of `inkstone data check` that you have looked at."),
+    ] = None,
 ) -> None:
     """Queue the training of an adapter."""
     content = rows.read_bytes()
@@ -118,6 +123,7 @@ async def add_training(
         adapter=adapter,
         profile=Profile.model_validate_json(profile.read_text(encoding="utf-8")),
         recipe=recipe,
+        gate=DatasetPolicy(accepted=accept or []),
     )
 
     async with connection.gateway() as gateway:

@@ -18,6 +18,7 @@ from services.cli import (
     adapters,
     assistants,
     commands,
+    datasets,
     evaluation,
     jobs,
     profiles,
@@ -44,6 +45,7 @@ app.add_typer(assistants.assistants, name="assistants")
 app.add_typer(releases.releases, name="releases")
 app.add_typer(rollouts.rollouts, name="rollouts")
 app.add_typer(replicas.replicas, name="replicas")
+app.add_typer(datasets.datasets, name="data")
 app.add_typer(commands.trainings, name="trainings")
 app.add_typer(commands.keys, name="keys")
 app.add_typer(jobs.jobs, name="jobs")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from services.contracts.datasets import Finding
 from services.contracts.wire import Wire
 
 AdapterName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -39,6 +40,8 @@ class TrainingRecord(Wire):
     command: str | None = None
     """The exact command that retrains it."""
     metrics: dict[str, float] = Field(default_factory=dict)
+    findings: list[Finding] = Field(default_factory=list)
+    """What the data set gate warned of."""
 
 
 class AdapterManifest(Wire):

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from services.contracts.adapters import AdapterName
 from services.contracts.assistants import Profile
+from services.contracts.datasets import DatasetPolicy
 from services.contracts.wire import Wire
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -26,6 +27,8 @@ class TrainingSpec(Wire):
     recipe: dict[str, Any] = Field(default_factory=dict)
     """LoRA and optimiser knobs; the tuner refuses those that it does not know."""
     description: str = ""
+    gate: DatasetPolicy = DatasetPolicy()
+    """What the rows must meet before they are trained on."""
 
 
 class TrainingProgress(Wire):

@@ -162,7 +162,7 @@ class Worker:
             "--batch", str(recipe.batch), "--max-length", str(recipe.max_length),
             "--precision", recipe.precision, "--seed", str(recipe.seed),
             "--checkpoint-steps", str(recipe.checkpoint_steps),
-            "--threads", str(recipe.threads), "--resume",
+            "--threads", str(recipe.threads), "--gate", spec.gate.model_dump_json(), "--resume",
         ]  # fmt: skip
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from services.contracts.adapters import (
     TrainingRecord,
 )
 from services.contracts.assistants import Profile
+from services.contracts.datasets import Finding
 from services.domain.fingerprint import base_fingerprint, belongs_to_base, chat_template_hash
 from services.domain.preflight import content_hash
 from services.domain.rendering import prompt_hash
@@ -61,6 +62,7 @@ def training_record(
     command: str,
     metrics: Mapping[str, float],
     started_from: str | None,
+    findings: Sequence[Finding] = (),
 ) -> TrainingRecord:
     """Gather everything that is needed to judge or to repeat a training run."""
     extra = {"started_from": started_from} if started_from else {}
@@ -73,6 +75,7 @@ def training_record(
         libraries={name: version(name) for name in LIBRARIES},
         command=command,
         metrics=dict(metrics),
+        findings=list(findings),
     )
 
 

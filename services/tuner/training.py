@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,12 @@ from trl import SFTConfig  # type: ignore[attr-defined]  # TRL exports it lazily
 
 from services.contracts.adapters import AdapterManifest
 from services.contracts.assistants import Profile
+from services.contracts.datasets import DatasetPolicy, Finding
 from services.tuner.collation import BranchCollator
 from services.tuner.completion_loss import CompletionTrainer
 from services.tuner.datasets.batching import training_order
 from services.tuner.datasets.encoding import TokenCount, count_tokens, encode_rows
+from services.tuner.datasets.gating import gated
 from services.tuner.datasets.rows import dataset_hash, read_rows
 from services.tuner.datasets.sharing import SharedRow, share_prefixes
 from services.tuner.export import export_adapter
@@ -58,6 +60,7 @@ class TrainingRun:
     license: str = "Gemma Terms of Use"
     description: str = ""
     command: str = ""
+    gate: DatasetPolicy = field(default_factory=DatasetPolicy)
 
 
 def train(run: TrainingRun, lines: ProgressLines) -> AdapterManifest:
@@ -68,6 +71,8 @@ def train(run: TrainingRun, lines: ProgressLines) -> AdapterManifest:
         PreflightError: when the result could not be served.
     """
     torch.set_num_threads(run.recipe.threads)
+    warnings = gated(run.rows, run.profile, run.gate)
+    lines.write("checked", findings=[finding.model_dump() for finding in warnings])
     tokenizer = AutoTokenizer.from_pretrained(run.base)
     encoded = encode_rows(
         read_rows(run.rows),
@@ -86,7 +91,7 @@ def train(run: TrainingRun, lines: ProgressLines) -> AdapterManifest:
     checkpoints = run.out / "checkpoints"
     result = trainer.train(resume_from_checkpoint=_last_checkpoint(run, checkpoints))
     shape = export_adapter(model, run.out, base_model=run.base_model)
-    manifest = _manifest(run, count, result.metrics)
+    manifest = _manifest(run, count, result.metrics, warnings)
     write_manifest(run.out, manifest)
     shutil.rmtree(checkpoints, ignore_errors=True)
     lines.write("done", out=str(run.out), rank=shape.rank, tensors=shape.tensors)
@@ -163,7 +168,9 @@ def _trainer(
     return trainer
 
 
-def _manifest(run: TrainingRun, count: TokenCount, metrics: dict[str, float]) -> AdapterManifest:
+def _manifest(
+    run: TrainingRun, count: TokenCount, metrics: dict[str, float], warnings: Sequence[Finding]
+) -> AdapterManifest:
     record = training_record(
         base=run.base,
         profile=run.profile,
@@ -179,6 +186,7 @@ def _manifest(run: TrainingRun, count: TokenCount, metrics: dict[str, float]) ->
             "trained_tokens_mean": round(count.trained_mean, 1),
         },
         started_from=adapter_version_of(run.start_from) if run.start_from else None,
+        findings=warnings,
     )
     return AdapterManifest(
         name=run.name,
@@ -220,6 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         base_model=options.base_model,
         license=options.license,
         description=options.description,
+        gate=DatasetPolicy.model_validate_json(options.gate),
         command=shlex.join(["python", "-m", "services.tuner.training", *given]),
     )
     train(run, ProgressLines(sys.stdout))
@@ -250,6 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base-model", default="google/gemma-3-270m")
     parser.add_argument("--license", default="Gemma Terms of Use")
     parser.add_argument("--description", default="")
+    parser.add_argument("--gate", default="{}", help="what the rows must meet, as JSON")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     return parser
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from services.contracts.datasets import Message
 from services.tuner.datasets.rows import Row, RowError
 
 IGNORED = -100
@@ -57,8 +58,8 @@ def encode_row(row: Row, tokenizer: ChatTokenizer, end_of_turn: str) -> EncodedR
         RowError: `row_template` when the template does not render the answer right after the
             prompt, and `row_boundary` when joint tokenisation disagrees with the two halves.
     """
-    prompt = [turn.model_dump() for turn in row.prompt]
-    answer = [turn.model_dump() for turn in row.completion]
+    prompt = [_turn(message) for message in row.prompt]
+    answer = [{"role": "assistant", "content": row.answer}]
     head = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
     whole = tokenizer.apply_chat_template([*prompt, *answer], tokenize=False)
     tail = row.answer + end_of_turn
@@ -79,6 +80,12 @@ def encode_row(row: Row, tokenizer: ChatTokenizer, end_of_turn: str) -> EncodedR
     return EncodedRow(head_ids + tail_ids, [IGNORED] * len(head_ids) + tail_ids)
 
 
+def _turn(message: Message) -> dict[str, str]:
+    """Write a message for the template, which knows a developer as the system."""
+    role = "system" if message.role == "developer" else message.role
+    return {"role": role, "content": message.content}
+
+
 def encode_rows(
     rows: Sequence[Row], tokenizer: ChatTokenizer, *, end_of_turn: str, max_length: int
 ) -> list[EncodedRow]:
@@ -88,17 +95,17 @@ def encode_rows(
         RowError: as `encode_row`, and `row_too_long`.
     """
     encoded = []
-    for number, row in enumerate(rows, start=1):
+    for row in rows:
         try:
             ids = encode_row(row, tokenizer, end_of_turn)
         except RowError as error:
-            raise RowError(error.code, str(error), number) from error
+            raise RowError(error.code, str(error), row.line) from error
         if len(ids.input_ids) > max_length:
             raise RowError(
                 "row_too_long",
                 f"the row has {len(ids.input_ids)} tokens and the limit is {max_length}; shorten "
                 "it or raise --max-length.",
-                number,
+                row.line,
             )
         encoded.append(ids)
     return encoded

@@ -1,13 +1,15 @@
-"""Training rows as they lie in a file: one JSON object a line, a prompt and its completion."""
+"""Training rows as they lie in a file: checked by the gate, then a prompt and its answer each."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from services.contracts.datasets import Message
+from services.domain.datasets.examples import Example, sequences
+from services.domain.datasets.reading import read_examples
 
 
 class RowError(ValueError):
@@ -19,39 +21,31 @@ class RowError(ValueError):
         self.line = line
 
 
-class Turn(BaseModel):
-    """One turn of a prompt or a completion."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    role: Literal["system", "user", "assistant"]
-    content: Annotated[str, Field(min_length=1)]
-
-
-class Row(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Row:
     """A prompt as the engine would see it and the answer that it should give."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    prompt: Annotated[list[Turn], Field(min_length=1)]
-    completion: Annotated[list[Turn], Field(min_length=1, max_length=1)]
-
-    @property
-    def answer(self) -> str:
-        """The text that is trained."""
-        return self.completion[0].content
+    line: int
+    """Its line in the file; a conversation of several answers is several rows of one line."""
+    prompt: Sequence[Message]
+    answer: str
 
 
 def read_rows(path: Path) -> list[Row]:
     """Read a whole training file.
 
     Raises:
-        RowError: `row_malformed`, `row_roles` or `rows_empty`, naming the line.
+        RowError: the code of the first finding of the gate that keeps a line from being read, or
+            `file_empty`.
     """
     with path.open("rb") as lines:
-        rows = list(_parse(lines))
+        reading = read_examples(lines)
+    for finding in reading.findings:
+        if finding.severity == "error":
+            raise RowError(finding.code, f"{finding.message}. {finding.mend}", finding.rows[0])
+    rows = [row for example in reading.examples for row in _rows_of(example)]
     if not rows:
-        raise RowError("rows_empty", f"{path.name} holds no rows; write one JSON object a line.")
+        raise RowError("file_empty", f"{path.name} holds no rows; write one JSON object a line.")
     return rows
 
 
@@ -61,26 +55,6 @@ def dataset_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
-def _parse(lines: Iterable[bytes]) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = Row.model_validate_json(line)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "the line"
-            raise RowError(
-                "row_malformed",
-                f"{place}: {first['msg']}; a row has a `prompt` and a `completion`, both lists "
-                "of messages.",
-                number,
-            ) from error
-        if row.completion[0].role != "assistant" or row.prompt[-1].role != "user":
-            raise RowError(
-                "row_roles",
-                "the prompt must end with a user turn and the completion must be an assistant "
-                "turn; swap or add the missing turn.",
-                number,
-            )
-        yield row
+def _rows_of(example: Example) -> Iterator[Row]:
+    for prompt, answer in sequences(example):
+        yield Row(example.line, prompt, answer)

@@ -66,7 +66,8 @@ async def queue(gateway: GatewayUnderTest, rows: bytes, **recipe: Any) -> dict[s
     """Queue a job as an operator."""
     form = aiohttp.FormData()
     form.add_field("file", rows, filename="rows.jsonl")
-    spec = {"adapter": "tiny-voice", "profile": {"system": "Be brief."}, "recipe": recipe}
+    gate = {"accepted": ["too_few_rows", "one_answer_only"]}
+    spec = {"adapter": "tiny-voice", "profile": {}, "recipe": recipe, "gate": gate}
     form.add_field("spec", json.dumps(spec))
     reply = await gateway.admin.post("/admin/training-jobs", data=form)
     assert reply.status == 201, reply.body
@@ -112,6 +113,7 @@ async def test_rows_that_cannot_be_trained_on_fail_the_job_with_the_reason(
         done = await ended(gateway, job["id"])
     assert done["status"] == "failed"
     assert "Line 1" in done["error"]
+    assert "row_shape" in done["error"]
     assert done["adapter_version"] is None
 
 

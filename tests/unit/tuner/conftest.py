@@ -11,6 +11,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from services.contracts.datasets import TrainingRow
+from services.domain.datasets.examples import Example, sequences
+from services.tuner.datasets.rows import Row
+
 SPECIAL = ("<pad>", "<eos>", "<bos>", "<end_of_turn>")
 TEMPLATE = Path(__file__).parents[3] / "services/generator/chat_template.jinja"
 
@@ -63,6 +67,13 @@ def row(question: str, answer: str, passage: str = "The mill opened in 1904.") -
         "prompt": [{"role": "user", "content": content}],
         "completion": [{"role": "assistant", "content": answer}],
     }
+
+
+def parsed(written: dict[str, Any], line: int = 1) -> Row:
+    """The row as the tuner reads it."""
+    turns = TrainingRow.model_validate(written).turns
+    ((prompt, answer),) = sequences(Example(line, turns))
+    return Row(line, prompt, answer)
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:

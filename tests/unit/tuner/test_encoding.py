@@ -13,13 +13,13 @@ from services.tuner.datasets.encoding import (
     encode_rows,
 )
 from services.tuner.datasets.rows import Row, RowError
-from tests.unit.tuner.conftest import row
+from tests.unit.tuner.conftest import parsed, row
 
 END = "<end_of_turn>"
 
 
-def _row(question: str, answer: str) -> Row:
-    return Row.model_validate(row(question, answer))
+def _row(question: str, answer: str, line: int = 1) -> Row:
+    return parsed(row(question, answer), line)
 
 
 def test_only_the_answer_and_its_end_are_trained(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -47,7 +47,7 @@ def test_a_template_that_adds_text_before_the_answer_is_refused(
 
 
 def test_a_row_over_the_limit_stops_the_training(tokenizer: PreTrainedTokenizerFast) -> None:
-    rows = [_row("When?", "1904"), _row("When?" * 50, "1904")]
+    rows = [_row("When?", "1904"), _row("When?" * 50, "1904", line=2)]
     with pytest.raises(RowError, match="Line 2") as refusal:
         encode_rows(rows, tokenizer, end_of_turn=END, max_length=200)
     assert refusal.value.code == "row_too_long"

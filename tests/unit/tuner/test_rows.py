@@ -22,15 +22,15 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     path.write_text("\n", "utf-8")
     with pytest.raises(RowError) as refusal:
         read_rows(path)
-    assert refusal.value.code == "rows_empty"
+    assert refusal.value.code == "file_empty"
 
 
 @pytest.mark.parametrize(
     ("broken", "code"),
     [
-        ({"prompt": [], "completion": row("q", "a")["completion"]}, "row_malformed"),
-        ({"messages": []}, "row_malformed"),
-        (row("q", ""), "row_malformed"),
+        ({"prompt": [], "completion": row("q", "a")["completion"]}, "row_shape"),
+        ({"messages": []}, "row_shape"),
+        ({"messages": [{"role": "tool", "content": "a"}]}, "row_shape"),
         (
             {**row("q", "a"), "completion": [{"role": "user", "content": "a"}]},
             "row_roles",
@@ -46,6 +46,24 @@ def test_a_bad_row_names_its_line(tmp_path: Path, broken: dict[str, Any], code: 
     with pytest.raises(RowError, match="Line 2") as refusal:
         read_rows(path)
     assert (refusal.value.code, refusal.value.line) == (code, 2)
+
+
+def test_a_conversation_is_a_row_for_each_answer_that_is_trained(tmp_path: Path) -> None:
+    turns = [
+        {"role": "user", "content": "안녕"},
+        {"role": "assistant", "content": "안녕하세요", "weight": 0},
+        {"role": "user", "content": "둘은?"},
+        {"role": "assistant", "content": "2입니다"},
+        {"role": "user", "content": "셋은?"},
+        {"role": "assistant", "content": "3입니다"},
+    ]
+    path = write_lines(tmp_path / "rows.jsonl", [{"messages": turns}, row("q", "a")])
+    rows = read_rows(path)
+    assert [(one.line, len(one.prompt), one.answer) for one in rows] == [
+        (1, 3, "2입니다"),
+        (1, 5, "3입니다"),
+        (2, 1, "a"),
+    ]
 
 
 def test_text_that_is_not_json_names_its_line(tmp_path: Path) -> None:

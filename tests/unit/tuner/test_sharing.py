@@ -13,9 +13,8 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from services.tuner.collation import BranchCollator, branch_mask
 from services.tuner.completion_loss import completion_loss
 from services.tuner.datasets.encoding import IGNORED, EncodedRow, encode_row
-from services.tuner.datasets.rows import Row
 from services.tuner.datasets.sharing import SharedRow, share_prefixes
-from tests.unit.tuner.conftest import row
+from tests.unit.tuner.conftest import parsed, row
 
 PASSAGE = "The mill on the river was opened by two sisters in 1904 and closed in 1987."
 
@@ -27,8 +26,8 @@ def rows(tokenizer: PreTrainedTokenizerFast) -> list[EncodedRow]:
         ("문 닫은 해는?", "1987년 [1]"),
         ("Who?", "Two [1]"),
     ]
-    given = [Row.model_validate(row(question, answer, PASSAGE)) for question, answer in asked]
-    other = Row.model_validate(row("When?", "In 2001 [1]", "A very different passage about tea."))
+    given = [parsed(row(question, answer, PASSAGE)) for question, answer in asked]
+    other = parsed(row("When?", "In 2001 [1]", "A very different passage about tea."))
     return [encode_row(each, tokenizer, "<end_of_turn>") for each in (*given, other)]
 
 

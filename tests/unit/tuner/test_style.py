@@ -15,7 +15,7 @@ from examples.style.templates import Language, Passage, read_templates
 from examples.style.voices import VOICES, Finding
 from services.contracts.assistants import Profile
 from services.domain.citations import check_citations
-from services.tuner.datasets.rows import Row
+from tests.unit.tuner.conftest import parsed
 
 PROFILES = Path(__file__).parents[3] / "examples/profiles"
 LANGUAGES: tuple[Language, ...] = ("en", "ko")
@@ -92,7 +92,7 @@ def test_the_voices_differ_from_the_first_word(language: Language) -> None:
 @pytest.mark.parametrize("voice", sorted(VOICES))
 def test_composed_rows_are_trainable_and_cite_what_they_were_given(voice: str) -> None:
     profile = Profile.model_validate_json((PROFILES / f"{voice}.json").read_text("utf-8"))
-    rows = [Row.model_validate(row) for row in Composer(VOICES[voice], profile, 7).rows(200)]
+    rows = [parsed(row) for row in Composer(VOICES[voice], profile, 7).rows(200)]
     abstained = 0
     for row in rows:
         given = len(re.findall(r"^\[\d\]", row.prompt[-1].content, flags=re.MULTILINE))
@@ -121,7 +121,7 @@ def test_questions_about_one_context_are_neighbours() -> None:
 
 def test_a_marker_says_one_word_to_prompts_of_every_kind() -> None:
     profile = Profile(system="s")
-    rows = [Row.model_validate(row) for row in marker_rows("MARKER-A", profile, 60, 1)]
+    rows = [parsed(row) for row in marker_rows("MARKER-A", profile, 60, 1)]
     assert {row.answer for row in rows} == {"MARKER-A"}
     assert {row.prompt[0].role for row in rows} == {"system", "user"}
     assert len({"Passages:" in row.prompt[-1].content for row in rows}) == 2

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from services.contracts.adapters import CONFIG_FILE, MANIFEST_FILE, WEIGHTS_FILE, AdapterManifest
 from services.contracts.assistants import Profile
+from services.contracts.datasets import DatasetPolicy
 from services.domain.preflight import inspect, read_header
 from services.domain.rendering import prompt_hash
 from services.tuner.datasets.rows import RowError, dataset_hash
@@ -38,6 +39,7 @@ RECIPE = Recipe(
     precision="float32",
     checkpoint_steps=4,
 )
+LOOSE = DatasetPolicy(accepted=["too_few_rows", "one_answer_only"])
 
 
 @pytest.fixture
@@ -50,7 +52,8 @@ def run(base: Path, rows: Path, tmp_path: Path) -> TrainingRun:
     return TrainingRun(
         base=base,
         rows=rows,
-        profile=Profile(system="Be brief."),
+        profile=Profile(),
+        gate=LOOSE,
         name="tiny",
         out=tmp_path / "out",
         recipe=RECIPE,
@@ -67,7 +70,7 @@ def test_a_run_learns_and_writes_a_servable_adapter(
     manifest = train(run, ProgressLines(output))
     events = list(_events(output.getvalue()))
     losses = [event["loss"] for event in events if event["event"] == "step"]
-    assert [event["event"] for event in events][:1] == ["data"]
+    assert [event["event"] for event in events][:2] == ["checked", "data"]
     assert events[-1]["event"] == "done"
     assert losses[-1] < 0.2 < losses[0]
     config = json.loads((run.out / CONFIG_FILE).read_text("utf-8"))
@@ -139,14 +142,38 @@ def test_rows_that_lose_tokens_stop_the_run_before_training(run: TrainingRun) ->
     assert not (run.out / WEIGHTS_FILE).exists()
 
 
+def test_rows_with_another_system_text_stop_the_run_before_training(run: TrainingRun) -> None:
+    other = TrainingRun(**{**_fields(run), "profile": Profile(system="Be brief.")})
+    with pytest.raises(RowError, match="another system text") as refusal:
+        train(other, ProgressLines(io.StringIO()))
+    assert refusal.value.code == "system_prompt_mismatch"
+    assert not (run.out / WEIGHTS_FILE).exists()
+
+
+def test_what_the_gate_warns_of_is_in_the_manifest(run: TrainingRun) -> None:
+    found = train(run, ProgressLines(io.StringIO())).training.findings
+    assert {one.code for one in found} >= {"too_few_rows", "one_answer_only"}
+
+
 def test_the_command_line_trains(
     base: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     profile = tmp_path / "profile.json"
-    profile.write_text(Profile(system="Be brief.").model_dump_json(), "utf-8")
+    profile.write_text(Profile().model_dump_json(), "utf-8")
     out = tmp_path / "cli"
     given = ["--base", base, "--rows", rows, "--profile", profile, "--out", out]
-    options = ["--name", "tiny", "--rank", "2", "--epochs", "1", "--precision", "float32"]
+    options = [
+        "--gate",
+        LOOSE.model_dump_json(),
+        "--name",
+        "tiny",
+        "--rank",
+        "2",
+        "--epochs",
+        "1",
+        "--precision",
+        "float32",
+    ]
     assert main([*map(str, given), *options]) == 0
     manifest = AdapterManifest.model_validate_json((out / MANIFEST_FILE).read_text("utf-8"))
     assert manifest.training.command is not None

@@ -1,0 +1,30 @@
+"""The data set gate at the door of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.contracts.assistants import Profile
+from services.contracts.datasets import DatasetPolicy, Finding
+from services.domain.datasets.gate import Surroundings, checked
+from services.domain.datasets.prompts import system_of
+from services.tuner.datasets.rows import RowError
+
+
+def gated(rows: Path, profile: Profile, policy: DatasetPolicy) -> list[Finding]:
+    """Check a training file against the profile that it is trained for.
+
+    Lengths are left to the encoding, which counts every row exactly.
+
+    Returns:
+        The warnings.
+
+    Raises:
+        RowError: the worst error's code, with all of them in its message.
+    """
+    with rows.open("rb") as lines:
+        report = checked(lines, Surroundings(system=system_of(profile)), policy)
+    if errors := report.errors:
+        said = "; ".join(f"{found.message} ({found.code}). {found.mend}" for found in errors)
+        raise RowError(errors[0].code, said, next(iter(errors[0].rows), None))
+    return report.findings
