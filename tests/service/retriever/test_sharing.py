@@ -128,14 +128,6 @@ async def test_a_retriever_with_another_model_does_not_start_beside_the_others(
         pass
 
 
-async def test_a_shared_index_is_not_exchanged_by_one_of_many(
-    shared: Stores, tmp_path: Path
-) -> None:
-    async with retriever_on(tmp_path / "one", **shared.settings) as one:
-        refused = await one.client.call("POST", "/index/rebuild")
-        assert (refused.status, refused.code) == (409, "index_shared")
-
-
 async def test_one_of_many_retrievers_leads_a_change_of_the_model_for_all(
     shared: Stores, tmp_path: Path
 ) -> None:

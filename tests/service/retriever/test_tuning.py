@@ -18,8 +18,9 @@ from services.retriever import filters
 from services.retriever.index.edge import open_edge_index
 from services.retriever.index.port import ChunkPoint, IndexQuery, SparseVector
 from services.retriever.metrics import open_metrics
+from services.retriever.rebuilding import Rebuilder
 from tests.service.retriever.process import retriever_process
-from tests.service.retriever.retriever import retriever_on
+from tests.service.retriever.retriever import RetrieverUnderTest, retriever_on
 from tests.service.retriever.test_crashes import (
     _free_port,
     _keep_writing,
@@ -36,6 +37,12 @@ ENOUGH_POINTS = 7_500
 """More than the engine leaves as they came."""
 
 
+def rebuilder_of(retriever: RetrieverUnderTest) -> Rebuilder:
+    """What makes an index anew that one process owns."""
+    assert isinstance(retriever.resources.rebuilder, Rebuilder)
+    return retriever.resources.rebuilder
+
+
 async def test_searches_and_changes_go_on_meanwhile_and_nothing_is_embedded_again(
     tmp_path: Path,
 ) -> None:
@@ -46,7 +53,7 @@ async def test_searches_and_changes_go_on_meanwhile_and_nothing_is_embedded_agai
         staff = client.in_groups("staff")
         number = 0
         async with asyncio.TaskGroup() as group:
-            tuning = group.create_task(retriever.resources.rebuilder.tune())
+            tuning = group.create_task(rebuilder_of(retriever).tune())
             while not tuning.done():
                 assert (await client.put(f"new{number}", f"apple new {number}")).status == 200
                 removed = f"/collections/docs/documents/d{number}"
@@ -83,12 +90,12 @@ async def test_a_rebuild_that_is_asked_for_meanwhile_comes_after(tmp_path: Path)
     async with retriever_on(tmp_path) as retriever:
         client = retriever.client
         await client.put("d", "apple")
-        retriever.resources.rebuilder.start()
+        await rebuilder_of(retriever).start()
         assert (await client.call("POST", "/index/rebuild")).code == "index_building"
         async with asyncio.timeout(60):
             while (await client.call("GET", "/index")).body["status"] == "building":
                 await asyncio.sleep(0.02)
-        await retriever.resources.rebuilder.tune()
+        await rebuilder_of(retriever).tune()
         assert (await client.search("apple")).passages == ["apple"]
         assert makings(tmp_path) == [f"{retriever.embedder.fingerprint}-v2-g2"]
 
