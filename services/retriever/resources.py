@@ -67,9 +67,16 @@ class Resources:
     changer: Changer
     """Brings collections to the model that runs."""
 
+    members: Members
+    """This process among those that share the catalogue."""
+
     def missing(self) -> dict[str, str]:
         """Name what keeps the service from its work."""
-        return {} if self.index.ready else {"index": "the vector index does not answer"}
+        reasons = {
+            "index": "" if self.index.ready else "the vector index does not answer",
+            "catalogue": "" if self.members.in_touch else "the catalogue cannot be reached",
+        }
+        return {name: reason for name, reason in reasons.items() if reason}
 
 
 @contextlib.asynccontextmanager
@@ -134,6 +141,7 @@ async def open_resources(
             rebuilder,
             rooms,
             changer,
+            members,
         )
 
 

@@ -225,18 +225,28 @@ async def test_a_member_that_was_taken_for_dead_comes_back_only_with_the_same_mo
         assert await paused.leads()
 
 
+async def until_missing(client: Client, expected: dict[str, str]) -> None:
+    """Wait until the retriever says that exactly this keeps it from its work."""
+    async with asyncio.timeout(60):
+        while (await client.call("GET", "/readyz")).body["missing"] != expected:
+            await asyncio.sleep(0.05)
+
+
 async def test_a_catalogue_that_is_away_is_a_503_and_comes_back(
     postgres_url: str, qdrant_url: str, tmp_path: Path
 ) -> None:
     async with cable(postgres_url) as (laid, url):
         stores = Stores(url, qdrant_url, tmp_path / "spool")
-        async with retriever_on(tmp_path, **stores.settings) as retriever:
+        jobs = Jobs(lease_seconds=1.0)
+        async with retriever_on(tmp_path, jobs=jobs, **stores.settings) as retriever:
             client = retriever.client
             await client.put("d", "apple")
             laid.pull()
             for refused in (await client.search("apple"), await client.put("e", "pear")):
                 assert (refused.status, refused.code) == (503, "catalogue_unavailable")
+            await until_missing(client, {"catalogue": "the catalogue cannot be reached"})
             laid.plugged_in = True
+            await until_missing(client, {})
             async with asyncio.timeout(60):
                 while (await client.put("e", "pear")).status != 200:
                     await asyncio.sleep(0.05)
