@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 from openai import AsyncOpenAI
 
+from tests.ports import free_port
 from tests.service.gateway.gateway import Client
-from tests.service.gateway.test_process import free_port, process
+from tests.service.gateway.test_process import process
 from tests.service.retriever.process import retriever_process
 from tests.service.retriever.retriever import API_KEY
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -16,18 +15,12 @@ import aiohttp
 import pytest
 
 from tests.fakes.agent import eventually
+from tests.ports import free_port
 from tests.service.gateway.gateway import Client, write_keys
 
 pytestmark = pytest.mark.anyio
 
 START_SECONDS = 60
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def start(home: Path, port: int, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -14,10 +14,11 @@ import aiohttp
 import pytest
 
 from tests import postgres
+from tests.ports import free_port
 from tests.service.retriever.ingesting import synced
 from tests.service.retriever.process import retriever_process
 from tests.service.retriever.retriever import Client, RetrieverUnderTest, Stores, retriever_on
-from tests.service.retriever.test_crashes import _free_port, finished, word
+from tests.service.retriever.test_crashes import finished, word
 
 pytestmark = [
     pytest.mark.anyio,
@@ -108,7 +109,7 @@ async def test_another_retriever_goes_on_where_a_killed_one_stood(
 ) -> None:
     async with aiohttp.ClientSession() as session:
         way = shared.arguments
-        async with retriever_process(tmp_path / "dies", _free_port(), session, *way) as running:
+        async with retriever_process(tmp_path / "dies", free_port(), session, *way) as running:
             process, client = running
             for n in range(DOCUMENTS):
                 await client.put(f"d{n}", text(f"d{n}"))

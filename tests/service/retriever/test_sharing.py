@@ -29,6 +29,7 @@ from services.retriever.settings import Jobs
 from tests import postgres
 from tests.cable import cable
 from tests.fakes.hashing_embedder import HashingEmbedder, another_model
+from tests.ports import free_port
 from tests.service.retriever.ingesting import ended, ingest, stored
 from tests.service.retriever.process import retriever_process
 from tests.service.retriever.retriever import (
@@ -38,7 +39,7 @@ from tests.service.retriever.retriever import (
     retriever_on,
     settings_for,
 )
-from tests.service.retriever.test_crashes import _free_port, finished, word
+from tests.service.retriever.test_crashes import finished, word
 
 pytestmark = [
     pytest.mark.anyio,
@@ -305,7 +306,7 @@ async def test_one_of_two_retrievers_killed_again_and_again_loses_and_doubles_no
 
     async with (
         aiohttp.ClientSession() as session,
-        retriever_process(tmp_path / "stays", _free_port(), session, *shared.arguments) as (
+        retriever_process(tmp_path / "stays", free_port(), session, *shared.arguments) as (
             _,
             stays,
         ),
@@ -313,7 +314,7 @@ async def test_one_of_two_retrievers_killed_again_and_again_loses_and_doubles_no
         for round_ in range(rounds):
             asked = len(jobs)
             async with retriever_process(
-                tmp_path / "dies", _free_port(), session, *shared.arguments
+                tmp_path / "dies", free_port(), session, *shared.arguments
             ) as (process, dies):
                 asking = asyncio.create_task(keep_asking(dies, f"r{round_}"))
                 while len(jobs) == asked:

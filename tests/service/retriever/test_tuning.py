@@ -19,10 +19,10 @@ from services.retriever.index.edge import open_edge_index
 from services.retriever.index.port import ChunkPoint, IndexQuery, SparseVector
 from services.retriever.metrics import open_metrics
 from services.retriever.rebuilding import Rebuilder
+from tests.ports import free_port
 from tests.service.retriever.process import retriever_process
 from tests.service.retriever.retriever import RetrieverUnderTest, retriever_on
 from tests.service.retriever.test_crashes import (
-    _free_port,
     _keep_writing,
     finished,
     in_step,
@@ -110,7 +110,7 @@ async def test_a_retriever_killed_while_it_lays_out_loses_and_doubles_nothing(
     seen: set[str] = set()
     async with aiohttp.ClientSession() as session:
         for round_ in range(rounds):
-            async with retriever_process(tmp_path, _free_port(), session, "tune") as running:
+            async with retriever_process(tmp_path, free_port(), session, "tune") as running:
                 process, client = running
                 writers = [
                     asyncio.create_task(_keep_writing(client, f"r{round_}w{n}", "", acknowledged))
