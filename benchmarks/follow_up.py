@@ -17,7 +17,11 @@ which is not part of this repository). Three figures for every turn but a conver
   query that knows its subject wins.
 - `cosine`: of the query's vector and that of the written question.
 
+`rewrite` has an engine write the standalone question of our own conversations, as the gateway asks
+it to, without answers between the questions; what is no question is joined by rules.
+
     python benchmarks/follow_up.py [--data FILE] [--models-dir DIR] [--rivals 8]
+        [--engine URL --engine-key KEY --base NAME]
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ import asyncio
 import difflib
 import json
 import random
+import statistics
 import tempfile
 import timeit
 from collections import defaultdict
@@ -34,6 +39,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
@@ -41,6 +47,8 @@ from services.contracts.knowledge import CollectionSearch, DocumentWrite, Passag
 from services.domain import follow_up
 from services.domain.follow_up import leans
 from services.domain.language import language_of
+from services.gateway.rewriting import read_rewrite, rewriting_messages
+from services.gateway.settings import RewriteCalls
 from services.retriever.catalogue.records import Caller, Place
 from services.retriever.resources import Resources, open_resources
 from services.retriever.settings import Settings
@@ -50,6 +58,9 @@ CORPUS = HERE.parent / "examples" / "corpus"
 CALLER = Caller("benchmark", (), curator=False)
 DEPTH = 50
 LIMIT = 2000
+SHOWN = 8
+"""Rewritten questions that are printed."""
+
 SEEN = 3
 """How many passages an assistant reads by default."""
 
@@ -97,26 +108,63 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="a TSV of CAsT conversations")
     parser.add_argument("--models-dir", type=Path, help="where the prepared model is kept")
     parser.add_argument("--rivals", type=int, default=8, help="other subjects for each question")
+    parser.add_argument("--engine", help="the address of an engine that holds the base")
+    parser.add_argument("--engine-key", default="")
+    parser.add_argument("--base", default="base", help="what the engine calls it")
     chosen = parser.parse_args()
     data = chosen.data if chosen.data and chosen.data.exists() else None
-    asyncio.run(_measure(data, chosen.models_dir, chosen.rivals))
+    asyncio.run(_measure(data, chosen))
     return 0
 
 
-async def _measure(data: Path | None, models_dir: Path | None, rivals: int) -> None:
+async def _measure(data: Path | None, chosen: argparse.Namespace) -> None:
     own = read_own()
+    strategies = dict(STRATEGIES)
+    if chosen.engine:
+        strategies["rewrite"] = await _rewriting(chosen, own)
     cast = read_cast(data) if data else {}
     _print_cost([conversation.turns for conversation in own])
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
-            api_key=SecretStr("benchmark"), data_dir=Path(folder), models_dir=models_dir
+            api_key=SecretStr("benchmark"), data_dir=Path(folder), models_dir=chosen.models_dir
         )
         async with open_resources(settings, CollectorRegistry()) as resources:
-            await measure_own(resources, own, STRATEGIES)
+            await measure_own(resources, own, strategies)
             if cast:
-                await measure_cast(resources, cast, rivals, STRATEGIES)
+                await measure_cast(resources, cast, chosen.rivals, STRATEGIES)
             else:
                 print("\nCAsT is left out: --data names no file of it.")
+
+
+async def _rewriting(chosen: argparse.Namespace, own: Sequence[Conversation]) -> Strategy:
+    """Have the engine write every last question; print how long it took and how often it did."""
+    written: dict[tuple[str, ...], str] = {}
+    took: list[float] = []
+    headers = {"Authorization": f"Bearer {chosen.engine_key}"}
+    async with aiohttp.ClientSession(chosen.engine, headers=headers) as session:
+        for conversation in own:
+            body = {
+                "model": chosen.base,
+                "messages": rewriting_messages(
+                    [{"role": "user", "content": asked} for asked in conversation.turns]
+                ),
+                "temperature": 0.0,
+                "max_tokens": RewriteCalls().max_tokens,
+                "stop": ["\nConversation:"],
+            }
+            started = timeit.default_timer()
+            async with session.post("/v1/chat/completions", json=body) as reply:
+                question = read_rewrite(await reply.json(), conversation.turns[-1])
+            took.append((timeit.default_timer() - started) * 1000)
+            if question is not None:
+                written[tuple(conversation.turns)] = question
+    print(
+        f"rewriting: {len(written)} of {len(own)} written, median {statistics.median(took):.0f} ms,"
+        f" slowest {max(took):.0f} ms"
+    )
+    for asked, question in [*written.items()][:: max(len(written) // SHOWN, 1)]:
+        print(f"  {' | '.join(asked)} -> {question}")
+    return lambda asked: written.get(tuple(asked)) or STRATEGIES["join"](asked)
 
 
 def read_own() -> list[Conversation]:

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ async def _measure(totals: list[int]) -> int:
     print(f"hybrid search, median of {ASKED} in ms (95th percentile); bar {BAR_MS} ms")
     print(
         f"{'points':>8} {'searched':>8} {'as they came':>15} {'laid out':>15}"
-        f" {'CPU':>11} {f'{CLIENTS} at once':>15} {'beside a writer':>15}"
+        f" {'CPU':>16} {f'{CLIENTS} at once':>15} {'beside a writer':>15}"
         f" {'MiB own':>8} {'file':>5}"
     )
     medians = []
@@ -95,43 +95,48 @@ class World:
 
     async def row(self) -> float:
         """Time searches every way; return the median of those that are laid out."""
-        came, spent_before = await self._metered()
+        came, cpu_before = await self._metered(self._alone)
         await self._index.tune()
-        tuned, spent = await self._metered()
-        together = await self._together()
+        tuned, cpu_tuned = await self._metered(self._alone)
+        together, cpu_together = await self._metered(self._together)
         beside = await self._beside_a_writer()
         assert self._index.child_pid is not None
         anonymous, files = memory_mib(self._index.child_pid)
         one, two, three, four = (f"{_cell(times):>15}" for times in (came, tuned, together, beside))
         searched = self._stored // self._tenants
-        cpu = f"{spent_before:.2f}/{spent:.2f}"
+        cpu = f"{cpu_before:.2f}/{cpu_tuned:.2f}/{cpu_together:.2f}"
         print(
-            f"{self._stored:>8} {searched:>8} {one} {two} {cpu:>11} {three} {four}"
+            f"{self._stored:>8} {searched:>8} {one} {two} {cpu:>16} {three} {four}"
             f" {anonymous:>8.0f} {files:>5.0f}",
             flush=True,
         )
         return statistics.median(tuned)
 
-    async def _metered(self) -> tuple[list[float], float]:
+    async def _metered(
+        self, searches: Callable[[], Awaitable[list[float]]]
+    ) -> tuple[list[float], float]:
         """Time searches, and tell the child's processor time for each in ms."""
         assert self._index.child_pid is not None
         await self._searches(WARM)
         before = cpu_ms(self._index.child_pid)
-        times = await self._searches(ASKED)
-        return times, (cpu_ms(self._index.child_pid) - before) / (WARM + ASKED)
+        times = await searches()
+        return times, (cpu_ms(self._index.child_pid) - before) / len(times)
+
+    async def _alone(self) -> list[float]:
+        return await self._searches(ASKED)
+
+    async def _together(self) -> list[float]:
+        parts = await asyncio.gather(*(self._searches(ASKED // 4) for _ in range(CLIENTS)))
+        return [each for part in parts for each in part]
 
     async def _searches(self, count: int) -> list[float]:
-        queries = [self._query() for _ in range(WARM + count)]
-        return [await self._timed(query) for query in queries][WARM:]
+        queries = [self._query() for _ in range(count)]
+        return [await self._timed(query) for query in queries]
 
     async def _timed(self, query: IndexQuery) -> float:
         started = time.perf_counter()
         await self._index.search(query)
         return (time.perf_counter() - started) * 1000
-
-    async def _together(self) -> list[float]:
-        parts = await asyncio.gather(*(self._searches(ASKED // 4) for _ in range(CLIENTS)))
-        return [each for part in parts for each in part]
 
     async def _beside_a_writer(self) -> list[float]:
         """Search while the same points are stored again, at about the pace of a quick model."""

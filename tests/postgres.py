@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -16,6 +15,8 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.ports import free_port
 
 GIVEN_URL = os.environ.get("INKSTONE_TEST_POSTGRES_URL")
 """A database of a server on which the tests may make and drop others."""
@@ -51,7 +52,7 @@ def postgres_server() -> Iterator[str]:
     if os.geteuid() == 0:
         os.chown(folder, NOBODY, NOBODY)
     options = ("-U", "inkstone", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-    port = _free_port()
+    port = free_port()
     given = f"-h 127.0.0.1 -p {port} -k '' " + " ".join(f"-c {one}" for one in NOT_DURABLE)
     try:
         _run(folder, "initdb", *options)
@@ -81,13 +82,6 @@ def _run(folder: Path, tool: str, *arguments: str) -> None:
     )
     log = folder / "log"
     assert done.returncode == 0, log.read_text() if log.exists() else tool
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ from services.chassis.errors import (
 )
 from services.chassis.http import Peer
 from services.contracts.ingestion import (
+    EmbeddingChange,
     IndexBuild,
     Ingestion,
     IngestionAction,
@@ -116,6 +117,11 @@ class Ingestions:
         """Ask for a new index, or how far it is."""
         method, path = ("POST", "/admin/index/rebuild") if rebuild else ("GET", "/admin/index")
         return IndexBuild.model_validate(await self.peer.json(method, path))
+
+    async def embedding_change(self) -> EmbeddingChange:
+        """Say how far collections are on their way to the embedding model that runs."""
+        reply = await self.peer.json("GET", "/admin/index/embedding")
+        return EmbeddingChange.model_validate(reply)
 
     async def _send(self, id_: str, files: Mapping[str, Path]) -> None:
         form = aiohttp.FormData(quote_fields=False)

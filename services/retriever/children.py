@@ -1,4 +1,4 @@
-"""Calls to a child process of our own over a socket, and the loop that answers them inside it.
+"""Calls to a child process of our own over a socket; `answers.py` is the loop inside it.
 
 The child does work that would hold this process's interpreter lock or that may crash: it owns the
 embedded index, it parses strangers' files. It ends when its parent does, whatever killed that,
@@ -14,12 +14,12 @@ import itertools
 import os
 import pickle
 import socket
-import struct
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-_LENGTH = struct.Struct(">Q")
+from services.retriever.answers import LENGTH, frame
+
 _STOP_GRACE_SECONDS = 10.0
 _SECRETS_PREFIX = "INKSTONE_"
 
@@ -68,7 +68,7 @@ class Child:
         future = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            self._writer.write(_frame((number, name, arguments)))
+            self._writer.write(frame((number, name, arguments)))
             with contextlib.suppress(ConnectionError):
                 await self._writer.drain()
             return await future
@@ -79,7 +79,7 @@ class Child:
         """Hand answers to their callers until the child ends; then fail the calls still open."""
         try:
             while True:
-                (size,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+                (size,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
                 answer = await self._reader.readexactly(size)
                 number, succeeded, value = _Answer(answer, self._answers).load()
                 future = self._waiting.get(number)
@@ -166,29 +166,3 @@ class _Answer(pickle.Unpickler):
             if (known.__module__, known.__qualname__) == (module_name, global_name):
                 return known
         raise pickle.UnpicklingError(f"an answer may not hold {module_name}.{global_name}")
-
-
-def answer_parent(descriptor: int, functions: Mapping[str, Callable[..., Any]]) -> None:
-    """Answer the parent's calls, one after the other, until it goes away."""
-    with socket.socket(fileno=descriptor) as connection, connection.makefile("rb") as incoming:
-        while header := incoming.read(_LENGTH.size):
-            if len(header) < _LENGTH.size:
-                return
-            (size,) = _LENGTH.unpack(header)
-            message = incoming.read(size)
-            if len(message) < size:
-                return
-            number, name, arguments = pickle.loads(message)  # noqa: S301 - our own parent
-            try:
-                answer = (number, True, functions[name](*arguments))
-            except Exception as error:  # noqa: BLE001 - the engine raises plain Exception
-                answer = (number, False, f"{type(error).__name__}: {error}")
-            try:
-                connection.sendall(_frame(answer))
-            except OSError:
-                return
-
-
-def _frame(message: object) -> bytes:
-    payload = pickle.dumps(message, protocol=5)
-    return _LENGTH.pack(len(payload)) + payload

@@ -15,7 +15,6 @@ Conflict
 ├── EmbeddingMismatch     embedding_mismatch      the collection was built with another model
 ├── IngestionFinished     ingestion_finished
 ├── IndexBuilding         index_building          a new index is being made already
-├── IndexShared           index_shared            other retrievers may use the index
 └── SyncRemovesMore       sync_removes_more       more documents would go than was agreed to
 PayloadTooLarge
 ├── DocumentTooLarge      document_too_large
@@ -123,12 +122,6 @@ class EmbeddingMismatch(Conflict):
     """The collection's vectors come from another embedding model."""
 
     code = "embedding_mismatch"
-
-
-class IndexShared(Conflict):
-    """Several retrievers may share the index, so that none may exchange it alone."""
-
-    code = "index_shared"
 
 
 class DocumentTooLarge(PayloadTooLarge):

@@ -130,6 +130,19 @@ class Indexer:
             await self._catalogue.repairs.correct_chunks(revision, chunks)
             self._metrics.documents.labels("rebuilt").inc()
 
+    async def rewrite(self, place: Place, revision: int) -> None:
+        """Write a live revision anew from its text, as a new one; one that is live no more is left.
+
+        Raises:
+            DocumentBusy: another process is writing the document.
+            DocumentTooLarge: it makes more chunks than allowed by now.
+            IndexUnavailable: the index cannot answer now; nothing was changed.
+        """
+        async with self._turns.hold(place):
+            write = await self._catalogue.writes.begin_anew(place, revision)
+            if write is not None:
+                await self._finish(write)
+
     async def _begin(self, place: Place, draft: Draft) -> Write | Document:
         """Record a write; one of another process is waited for, as one of this process was."""
         until = time.monotonic() + BUSY_SECONDS

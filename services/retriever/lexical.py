@@ -35,6 +35,9 @@ AVERAGE_LENGTH = 150
 
 _CJK = "\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _RUN = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+(?:[-._/@:+#][^\W_{_CJK}]+)*")
+_ASCII_RUN = re.compile(r"[a-z0-9]+(?:[-._/@:+#][a-z0-9]+)*")
+"""What `_RUN` finds in a text without other letters, in half the time."""
+
 _PART = re.compile(r"[^\W\d_]+|\d+")
 _IS_CJK = re.compile(f"[{_CJK}]")
 
@@ -43,8 +46,7 @@ def tokens(text: str) -> list[str]:
     """Split a text into the tokens that lexical search compares."""
     normal = unicodedata.normalize("NFKC", text).casefold()
     found: list[str] = []
-    for match in _RUN.finditer(normal):
-        run = match.group()
+    for run in (_ASCII_RUN if normal.isascii() else _RUN).findall(normal):
         if run.isalpha() and run.isascii():
             found.append(run)
         else:

@@ -14,15 +14,15 @@ import structlog
 from services.chassis.errors import ServiceError
 from services.contracts.ingestion import IndexBuild
 from services.retriever.catalogue.generations import Generations
-from services.retriever.catalogue.members import Members
 from services.retriever.catalogue.opening import Catalogue
 from services.retriever.catalogue.records import Place
-from services.retriever.errors import IndexBuilding, IndexShared, IndexUnavailable
+from services.retriever.errors import IndexBuilding, IndexUnavailable
 from services.retriever.index.places import IndexPlaces
 from services.retriever.index.port import REVISION, AnyOf, Index
 from services.retriever.index.switching import SwitchingIndex
 from services.retriever.indexing import Indexer
 from services.retriever.metrics import Metrics
+from services.retriever.rewriting import Rewriter
 from services.retriever.tuning import TuningRule, copy_points
 
 DOCUMENTS_AT_ONCE = 8
@@ -44,7 +44,6 @@ class Rebuilder:
         self,
         catalogue: Catalogue,
         generations: Generations,
-        members: Members,
         places: IndexPlaces,
         index: SwitchingIndex,
         indexer: Indexer,
@@ -54,7 +53,6 @@ class Rebuilder:
     ) -> None:
         self._catalogue = catalogue
         self._generations = generations
-        self._members = members
         self._places = places
         self._index = index
         self._indexer = indexer
@@ -62,34 +60,30 @@ class Rebuilder:
         self._metrics = metrics
         self._rule = rule
         self._asked = asyncio.Event()
-        self.state = IndexBuild(status="idle")
-        """How far it is."""
+        self._state = IndexBuild(status="idle")
 
-    def start(self) -> IndexBuild:
+    async def start(self) -> IndexBuild:
         """Ask for a new index.
 
         Raises:
             IndexBuilding: one is being made.
-            IndexShared: other retrievers may use the index, and would not know of the new one.
         """
-        if not self._members.alone:
-            raise IndexShared(
-                "Several retrievers may share this index, so that none may exchange it alone: stop "
-                "them all, remove the collection from the Qdrant server, and start them; the first "
-                "fills it anew from the catalogue."
-            )
-        if self.state.status == "building":
+        if self._state.status == "building":
             raise IndexBuilding("A new index is being made already; wait until it serves.")
-        self.state = IndexBuild(status="building", started_at=int(time.time()))
+        self._state = IndexBuild(status="building", started_at=int(time.time()))
         self._asked.set()
-        return self.state
+        return self._state
+
+    async def state(self) -> IndexBuild:
+        """Say how far it is."""
+        return self._state
 
     async def keep_building(self) -> None:
         """Make an index whenever one is asked for, first the one that a killed process began; lay
         it out anew whenever that is due.
         """
         if (await self._generations.read()).building is not None:
-            self.start()
+            await self.start()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._rule.look_seconds):
@@ -115,7 +109,7 @@ class Rebuilder:
         await self._fill(index)
         await self._let_serve(index)
         finished = {"status": "idle", "finished_at": int(time.time())}
-        self.state = self.state.model_copy(update=finished)
+        self._state = self._state.model_copy(update=finished)
 
     async def tune(self) -> None:
         """Make a copy of the index, lay it out for searching and let it serve.
@@ -185,7 +179,7 @@ class Rebuilder:
                 chunks = await storing.chunks_of(write.draft)
                 await storing.store([(write, chunk) for chunk in chunks])
                 made[revision] = len(chunks)
-                self._report(self.state.documents + 1, self.state.of)
+                self._report(self._state.documents + 1, self._state.of)
                 await self._catalogue.repairs.correct_chunks(revision, len(chunks))
 
         async with asyncio.TaskGroup() as group:
@@ -211,16 +205,16 @@ class Rebuilder:
     def _report_failure(self, error: Exception) -> None:
         reason = error.message if isinstance(error, ServiceError) else "the log has the cause"
         failed = {"status": "failed", "message": f"The old index serves on: {reason}"}
-        self.state = self.state.model_copy(update={**failed, "finished_at": int(time.time())})
+        self._state = self._state.model_copy(update={**failed, "finished_at": int(time.time())})
 
     def _report(self, done: int, of: int) -> None:
-        if self.state.status != "building":
+        if self._state.status != "building":
             return
-        self.state = self.state.model_copy(update={"documents": done, "of": of})
+        self._state = self._state.model_copy(update={"documents": done, "of": of})
 
 
 @contextlib.asynccontextmanager
-async def run_rebuilder(rebuilder: Rebuilder) -> AsyncIterator[None]:
+async def run_rebuilder(rebuilder: Rebuilder | Rewriter) -> AsyncIterator[None]:
     """Run the loop for as long as the context lasts."""
     async with asyncio.TaskGroup() as group:
         task = group.create_task(rebuilder.keep_building())

@@ -16,6 +16,7 @@ from services.retriever.catalogue.leases import Leases
 from services.retriever.catalogue.members import Members
 from services.retriever.catalogue.opening import Catalogue, catalogue_over, open_database
 from services.retriever.catalogue.origins import Origins
+from services.retriever.catalogue.rewriting import Rewriting
 from services.retriever.changing import Changer, run_changer
 from services.retriever.chunking import Chunker
 from services.retriever.embedders.opening import open_embedder
@@ -32,6 +33,7 @@ from services.retriever.parsing.parser import Parser, open_parser
 from services.retriever.ranking import Ranking
 from services.retriever.rebuilding import Rebuilder, run_rebuilder
 from services.retriever.reranking import Reranker, open_reranker
+from services.retriever.rewriting import Rewriter
 from services.retriever.rooms import Room, Rooms
 from services.retriever.searching import Searcher
 from services.retriever.settings import Settings
@@ -58,16 +60,23 @@ class Resources:
     uploader: Uploader
     intake: Intake
     """Takes ingestion jobs in."""
-    rebuilder: Rebuilder
+    rebuilder: Rebuilder | Rewriter
     """Makes the index anew."""
     rooms: Rooms
     """The embedding models that run; ask here for what concerns a collection."""
     changer: Changer
     """Brings collections to the model that runs."""
 
+    members: Members
+    """This process among those that share the catalogue."""
+
     def missing(self) -> dict[str, str]:
         """Name what keeps the service from its work."""
-        return {} if self.index.ready else {"index": "the vector index does not answer"}
+        reasons = {
+            "index": "" if self.index.ready else "the vector index does not answer",
+            "catalogue": "" if self.members.in_touch else "the catalogue cannot be reached",
+        }
+        return {name: reason for name, reason in reasons.items() if reason}
 
 
 @contextlib.asynccontextmanager
@@ -132,6 +141,7 @@ async def open_resources(
             rebuilder,
             rooms,
             changer,
+            members,
         )
 
 
@@ -210,7 +220,13 @@ async def _run_rebuilder(
     members: Members,
     room: Room,
     metrics: Metrics,
-) -> Rebuilder:
+) -> Rebuilder | Rewriter:
+    if not members.alone:
+        rewriting = Rewriting(database, room.embedder.fingerprint)
+        rewriter = Rewriter(rewriting, members, room.indexer, metrics)
+        await stack.enter_async_context(run_rebuilder(rewriter))
+        return rewriter
+
     def indexer_over(index: Index) -> Indexer:
         return _indexer(settings, room.catalogue, index, room.embedder, metrics)
 
@@ -219,7 +235,6 @@ async def _run_rebuilder(
     rebuilder = Rebuilder(
         room.catalogue,
         generations,
-        members,
         places,
         room.index,
         room.indexer,

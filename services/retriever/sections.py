@@ -8,7 +8,7 @@ whole paragraphs are kept, nearest first, and then whole sentences.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 CHARACTERS_A_TOKEN = 8
 """How far to look for each token of the budget: few tokens of real texts are longer."""
@@ -20,6 +20,8 @@ LONGEST_MARKER = 16
 """Characters from a heading's line start to the first of its title, and some to spare."""
 
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+\S", re.MULTILINE)
+_FENCE = re.compile(r"`{3,}|~{3,}")
+_FENCE_INDENT = 3
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n\s*")
 _SENTENCE = re.compile(r"(?<=[.!?。！？…])[\"'”’)\]]*\s+|\n")
 
@@ -95,10 +97,38 @@ def _section(text: str, start: int, end: int, reach: int) -> tuple[int, int]:
     low, high = max(start - reach, 0), min(end + reach, len(text))
     # The heading on the chunk's own first line is where its section begins.
     until = min(text.rfind("\n", 0, start) + 1 + LONGEST_MARKER, len(text))
-    above = [found.start() for found in _HEADING.finditer(text, low, until)]
-    below = _HEADING.search(text, end, high)
-    first = max((at for at in above if at <= start), default=low)
-    return first, below.start() if below else high
+    code = _fences(text, high)
+    first = max((at for at in _headings(text, low, until, code) if at <= start), default=low)
+    return first, next(_headings(text, end, high, code), high)
+
+
+def _headings(text: str, low: int, high: int, code: Sequence[tuple[int, int]]) -> Iterator[int]:
+    """Find where headings begin; a `#` in code begins none."""
+    for found in _HEADING.finditer(text, low, high):
+        at = found.start()
+        if not any(begun <= at < ended for begun, ended in code):
+            yield at
+
+
+def _fences(text: str, until: int) -> list[tuple[int, int]]:
+    """Find fenced code; one that is not closed reaches to the end."""
+    spans: list[tuple[int, int]] = []
+    opened: tuple[str, int] | None = None
+    for found in _FENCE.finditer(text, 0, until):
+        line = text.rfind("\n", 0, found.start()) + 1
+        if found.start() - line > _FENCE_INDENT or text[line : found.start()].strip(" "):
+            continue
+        if opened is None:
+            opened = found.group(), line
+        elif found.group().startswith(opened[0]) and not _rest_of_line(text, found.end()):
+            spans.append((opened[1], found.end()))
+            opened = None
+    return [*spans, (opened[1], until)] if opened else spans
+
+
+def _rest_of_line(text: str, at: int) -> str:
+    end = text.find("\n", at)
+    return text[at : end if end >= 0 else len(text)].strip()
 
 
 def _cuts(text: str, border: re.Pattern[str], low: int, high: int) -> list[int]:

@@ -167,8 +167,11 @@ async def _keep_staying(members: Members) -> None:
         try:
             await members.stay()
         except ServiceError as error:
+            members.in_touch = False
             _log.warning("member.not_seen", code=error.code)
         except OtherModelsError as error:
             _log.error("member.refused", reason=str(error))
             signal.raise_signal(signal.SIGTERM)
             return
+        else:
+            members.in_touch = True

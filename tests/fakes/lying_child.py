@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import PurePosixPath
 
-from services.retriever.children import answer_parent
+from services.retriever.answers import answer_parent
 from services.retriever.parsing.outcomes import FileCode, Refused
 
 if __name__ == "__main__":

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from services.chassis import database as shared
+from services.retriever.catalogue.glances import Glances
 from services.retriever.catalogue.tables import collections, installations
 
 Looked = TypeVar("Looked")
@@ -21,25 +21,16 @@ Looked = TypeVar("Looked")
 class Database(shared.Database):
     """An open catalogue: many readers, one writer at a time."""
 
-    glancing: Engine | None = None
-    """Reads of a SQLite file that cost one visit to a thread each."""
+    glances: Glances | None = None
+    """Cheap reads, of a SQLite file."""
 
     async def glance(self, look: Callable[[Connection], Looked]) -> Looked:
-        """Read from one consistent state at the least cost, as every search does.
-
-        On SQLite a read through the asynchronous driver visits a thread for each statement, and
-        for begin and end; this one visits it once.
-        """
-        engine = self.glancing
-        if engine is None:
-            async with self.read() as connection:
-                return await connection.run_sync(look)
-
-        def looking() -> Looked:
-            with engine.begin() as connection:
-                return look(connection)
-
-        return await asyncio.to_thread(looking)
+        """Read from one consistent state at the least cost, as every search does."""
+        if self.glances is not None:
+            with self._translated():
+                return await self.glances.glance(look)
+        async with self.read() as connection:
+            return await connection.run_sync(look)
 
     async def installation(self) -> str:
         """Read the name that this catalogue gave itself when it was made."""

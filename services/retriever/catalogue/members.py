@@ -38,6 +38,8 @@ class Members:
         """This process among the members."""
         self.alone = database.dialect == "sqlite"
         """Whether nobody else can work on the catalogue."""
+        self.in_touch = True
+        """Whether the catalogue was reached when this process last showed itself."""
         self._models: list[str] = []
 
     async def join(self, models: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from services.chassis.sqlite import prepare_sqlite
 from services.retriever.catalogue.batches import Batches
 from services.retriever.catalogue.database import Database
 from services.retriever.catalogue.documents import Documents
+from services.retriever.catalogue.glances import Glances
 from services.retriever.catalogue.repairs import Repairs
 from services.retriever.catalogue.versions import SCHEMA, bring_up_to_date
 from services.retriever.catalogue.writes import Writes
@@ -64,10 +65,11 @@ def _glancing_at(engine: AsyncEngine) -> Iterator[Database]:
         return
     glancing = create_engine(engine.url.set(drivername="sqlite"), max_overflow=-1)
     prepare_sqlite(glancing, busy_seconds=BUSY_SECONDS)
+    glances = Glances(glancing)
     try:
-        yield Database(engine, _WRITER_LOCK, _away, glancing=glancing)
+        yield Database(engine, _WRITER_LOCK, _away, glances=glances)
     finally:
-        glancing.dispose()
+        glances.close()
 
 
 def _away() -> CatalogueUnavailable:

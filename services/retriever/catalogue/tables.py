@@ -106,6 +106,18 @@ carried = Table(
 )
 """Live revisions of another model's collections that a new model's index holds already."""
 
+rewritings = Table(
+    "rewritings",
+    metadata,
+    Column("fingerprint", Words, primary_key=True),
+    Column("up_to", Number, nullable=False),
+    Column("of", Number, nullable=False),
+    Column("failed", Number, nullable=False),
+    Column("started_at", Number, nullable=False),
+    Column("finished_at", Number),
+)
+"""The last time that each embedding model's documents were to be written anew, up to a revision."""
+
 installations = Table(
     "installations",
     metadata,

@@ -32,7 +32,12 @@ def _members_come(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE writes ADD COLUMN member VARCHAR NOT NULL DEFAULT ''")
 
 
-STEPS: Sequence[Step] = (_jobs_come, _members_come)
+def _rewritings_come(connection: Connection) -> None:
+    """Version 3: documents written anew in an index that several processes share."""
+    tables.metadata.create_all(connection, tables=[tables.rewritings])
+
+
+STEPS: Sequence[Step] = (_jobs_come, _members_come, _rewritings_come)
 """Step n makes version n + 1 of version n; version 0 is a catalogue from before there were any."""
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.knowledge import Document
 from services.retriever.catalogue.database import Database
+from services.retriever.catalogue.job_tables import origins
 from services.retriever.catalogue.records import Draft, Place, Write, document_of, write_of
 from services.retriever.catalogue.statements import (
     abandoned,
@@ -59,6 +60,28 @@ class Writes:
                 return document_of(known)
             return Write(await self._record(connection, place, draft), place, draft)
 
+    async def begin_anew(self, place: Place, revision: int) -> Write | None:
+        """Record that a live revision is written anew as it stands; None when it is live no more.
+
+        Raises:
+            DocumentBusy: another process is writing the document.
+        """
+        live = (
+            select(documents, texts.c.text, texts.c.pages)
+            .join(texts, texts.c.revision == documents.c.revision)
+            .where(*at(documents, place), documents.c.revision == revision)
+        )
+        async with self._database.write() as connection:
+            row = (await connection.execute(live)).one_or_none()
+            if row is None:
+                return None
+            overtaken = await row_at(connection, writes, place)
+            if overtaken is not None:
+                await refuse_busy(connection, self._member, [overtaken])
+                await self._drop(connection, overtaken.revision)
+            draft = write_of(row).draft
+            return Write(await self._record(connection, place, draft), place, draft)
+
     async def commit(self, write: Write, chunks: int) -> tuple[Document, bool]:
         """Make a written revision the one that searches see; also tell whether it replaced one.
 
@@ -84,6 +107,9 @@ class Writes:
                 created = {**key_of(place), "created_at": values["updated_at"], **values}
                 await connection.execute(insert(documents).values(created))
             else:
+                if former.content_hash == write.draft.content_hash:
+                    values["updated_at"] = former.updated_at
+                    await _keep_origin(connection, former.revision, write.revision)
                 replaced = update(documents).where(*at(documents, place)).values(values)
                 await connection.execute(replaced)
                 await leave_behind(connection, former.revision, self._fingerprint)
@@ -167,6 +193,12 @@ class Writes:
             created_at=now(),
         )
         await connection.execute(collection.on_conflict_do_nothing())
+
+
+async def _keep_origin(connection: AsyncConnection, former: int, revision: int) -> None:
+    """Let a document that is written anew as it was stay of the same source."""
+    this = origins.c.revision == former
+    await connection.execute(update(origins).where(this).values(revision=revision))
 
 
 def _values(write: Write, chunks: int) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class EdgeIndex:
         self, directory: Path, dimensions: int, metrics: Metrics, *, patience_seconds: float = 30.0
     ) -> None:
         self._unflushed = False
+        self._held = False
         self._call_seconds = CALL_SECONDS
         self._directory = directory
         self._dimensions = dimensions
@@ -103,6 +104,10 @@ class EdgeIndex:
         finally:
             self._call_seconds = CALL_SECONDS
 
+    def hold_flushes(self, *, held: bool) -> None:
+        """Bring nothing to disk unasked from here on, or do so again."""
+        self._held = held
+
     async def keep_flushing(self, every_seconds: float) -> None:
         """Flush now and then while there is something to flush.
 
@@ -112,7 +117,7 @@ class EdgeIndex:
         """
         while True:
             await asyncio.sleep(every_seconds)
-            if self._unflushed:
+            if self._unflushed and not self._held:
                 with contextlib.suppress(IndexUnavailable):
                     await self.flush()
 

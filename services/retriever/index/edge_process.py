@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.retriever.children import answer_parent
+from services.retriever.answers import answer_parent
 from services.retriever.index.shard import Shard
 
 OWNER_PATIENCE_SECONDS = 25.0
@@ -60,6 +60,7 @@ def main() -> None:
                 "wear": shard.wear,
                 "tune": shard.tune,
             },
+            {"search": shard.search_together},
         )
         shard.close()
 

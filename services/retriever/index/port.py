@@ -177,6 +177,10 @@ class Index(Protocol):
         """Lay the points out for searching; nothing else is answered meanwhile."""
         ...
 
+    def hold_flushes(self, *, held: bool) -> None:
+        """Bring nothing to disk unasked from here on, or do so again."""
+        ...
+
     @property
     def ready(self) -> bool:
         """Whether the engine answers now."""

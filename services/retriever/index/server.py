@@ -134,6 +134,9 @@ class ServerIndex:
         with self._translated("search"):
             return await self._search(query)
 
+    def hold_flushes(self, *, held: bool) -> None:
+        """Do nothing: the server sees to its disk itself."""
+
     async def wear(self) -> Wear:
         """Say that nothing has changed, without counting: a server tunes itself."""
         return Wear(0, 0)

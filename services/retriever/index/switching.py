@@ -133,6 +133,11 @@ class SwitchingIndex:
         with self._held.used() as index:
             await index.tune()
 
+    def hold_flushes(self, *, held: bool) -> None:
+        """Bring nothing to disk unasked from here on, or do so again."""
+        if self._serving is not None:
+            self.current.hold_flushes(held=held)
+
     async def open(self, generation: int) -> None:
         """Open the making that serves."""
         self._serving = await self._hold(generation)
@@ -140,6 +145,8 @@ class SwitchingIndex:
     async def open_new(self, generation: int) -> Index:
         """Open a making beside the one that serves; from here on it has every change too."""
         self._coming = await self._hold(generation)
+        # Beside an index that is being written a flush takes so long that searches wait a second.
+        self.hold_flushes(held=True)
         follower = Follower(self._coming[0].index)
         self._following = follower, self._group.create_task(follower.follow())
         return follower.index
@@ -187,6 +194,7 @@ class SwitchingIndex:
                     await follower.caught_up()
             following.cancel()
         dropped, self._coming = self._coming, None
+        self.hold_flushes(held=False)
         await _release(dropped)
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import resource
 import sys
 
-from services.retriever.children import answer_parent
+from services.retriever.answers import answer_parent
 from services.retriever.parsing.outcomes import FileCode, Parsed, Refused, RefusedError
 from services.retriever.parsing.reading import read_file
 

@@ -14,15 +14,18 @@ router = APIRouter(prefix="/index", tags=["index"])
 @router.get("")
 async def read_index(resources: Borrowed) -> IndexBuild:
     """Say how far the making of a new index is."""
-    return resources.rebuilder.state
+    return await resources.rebuilder.state()
 
 
 @router.post("/rebuild", status_code=202)
 async def rebuild_index(resources: Borrowed) -> IndexBuild:
-    """Make the index anew from the catalogue; the old one serves until the new one is complete."""
+    """Make the index anew from the catalogue; the old one serves until the new one is complete.
+
+    One that several retrievers share is made anew document by document.
+    """
     if not resources.rooms.settled:
         raise IndexBuilding("Collections are being embedded anew; wait until that is done.")
-    return resources.rebuilder.start()
+    return await resources.rebuilder.start()
 
 
 @router.get("/embedding")

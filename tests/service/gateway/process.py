@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -16,17 +15,10 @@ from pathlib import Path
 import aiohttp
 
 from tests.fakes.agent import eventually
+from tests.ports import free_port
 from tests.service.gateway.gateway import Client, write_keys
 
 START_SECONDS = 120
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass(slots=True)

@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 from openai import AsyncOpenAI
 
+from tests.ports import free_port
 from tests.service.gateway.gateway import Client
-from tests.service.gateway.process import free_port, gateway_process
+from tests.service.gateway.process import gateway_process
 from tests.service.retriever.process import retriever_process
 from tests.service.retriever.retriever import API_KEY
 

@@ -91,6 +91,8 @@ async def test_the_index_is_made_anew_by_a_command(gateway: GatewayUnderTest) ->
     await gateway.admin.put("/v1/collections/handbook/documents/a", json={"text": "apple"})
     code, said = await run(gateway, "index", "rebuild")
     assert (code, "serves 1 documents" in said) == (0, True)
+    code, said = await run(gateway, "index", "show")
+    assert (code, "index idle, 1 of 1 documents\nembedding model " in said) == (0, True)
 
 
 def test_two_files_that_would_be_one_document_are_refused(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from services.retriever.index.edge import EdgeIndex
 from services.retriever.indexing import draft_of
 from services.retriever.resources import open_resources
 from tests.fakes.hashing_embedder import HashingEmbedder
+from tests.ports import free_port
 from tests.service.retriever.points import point
 from tests.service.retriever.process import retriever_process
 from tests.service.retriever.retriever import (
@@ -255,7 +255,7 @@ async def test_a_retriever_killed_during_ingestion_loses_and_doubles_nothing(
     text = "\n\n".join(f"# Part {n}\n\n" + f"apple{n} " * 40 for n in range(10))
     async with aiohttp.ClientSession() as session:
         for round_ in range(rounds):
-            async with retriever_process(tmp_path, _free_port(), session) as (process, client):
+            async with retriever_process(tmp_path, free_port(), session) as (process, client):
                 writers = [
                     asyncio.create_task(_keep_writing(client, f"r{round_}w{n}", text, acknowledged))
                     for n in range(4)
@@ -290,10 +290,3 @@ async def _keep_writing(client: Client, name: str, text: str, acknowledged: set[
         assert reply.status == 200
         acknowledged.add(document)
         number += 1
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -12,10 +12,11 @@ import aiohttp
 import pytest
 
 from tests.fakes.hashing_embedder import HashingEmbedder, another_model
+from tests.ports import free_port
 from tests.service.retriever.ingesting import ended, ingest, reached
 from tests.service.retriever.process import retriever_process
 from tests.service.retriever.retriever import Client, retriever_on
-from tests.service.retriever.test_crashes import _free_port, in_step
+from tests.service.retriever.test_crashes import in_step
 
 pytestmark = pytest.mark.anyio
 
@@ -135,7 +136,7 @@ async def test_without_the_former_model_a_collection_says_how_far_it_is(tmp_path
 async def test_a_change_that_a_kill_cut_short_goes_on_where_it_stood(tmp_path: Path) -> None:
     await fill(tmp_path, 40)
     async with aiohttp.ClientSession() as session:
-        async with retriever_process(tmp_path, _free_port(), session, "change") as (
+        async with retriever_process(tmp_path, free_port(), session, "change") as (
             process,
             client,
         ):

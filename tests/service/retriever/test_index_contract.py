@@ -7,6 +7,7 @@ run, so its network, its HNSW graph and its own restart are not covered here.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -368,6 +369,39 @@ async def test_points_come_back_whole_page_by_page(index: Index) -> None:
         plain = replace(theirs, dense=ours.dense, lexical=ours.lexical)
         assert plain == replace(ours, content=plain.content)
         assert dict(plain.content) == dict(ours.content)
+
+
+async def test_searches_at_once_find_what_each_finds_alone(index: Index) -> None:
+    words = ["zebra", "apple", "pear", "반품", "배송"]
+    await index.upsert(
+        [
+            point(f"{word} {n}", degrees=n * 17 % 90, tenant=tenant, revision=n)
+            for n, word in enumerate(words)
+            for tenant in ("acme", "globex")
+        ]
+    )
+    asked = [
+        question(text, degrees=degrees, tenant=tenant, mode=mode, limit=limit, with_vectors=vectors)
+        for text, degrees, tenant in (
+            ("zebra", 0, "acme"),
+            ("반품은 pear", 60, "globex"),
+            ("", 3, "x"),
+        )
+        for mode in ("dense", "lexical", "hybrid")
+        for limit, vectors in ((2, False), (9, True))
+    ]
+    alone = [await index.search(each) for each in asked]
+    assert await asyncio.gather(*map(index.search, asked)) == alone
+    assert any(alone)
+
+
+async def test_a_search_that_cannot_be_answered_fails_alone(index: Index) -> None:
+    await index.upsert([point("zebra")])
+    good, bad = question("zebra"), replace(question("zebra"), dense=[1.0, 0.0])
+    found = await asyncio.gather(
+        *(index.search(each) for each in (good, good, bad, good)), return_exceptions=True
+    )
+    assert [isinstance(each, Exception) for each in found] == [False, False, True, False]
 
 
 async def test_a_tuned_index_answers_and_is_not_worn(index: Index) -> None:

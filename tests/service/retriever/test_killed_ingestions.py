@@ -20,6 +20,7 @@ from services.retriever.catalogue.jobs import Jobs as JobRows
 from services.retriever.catalogue.leases import LeaseLostError, Leases
 from services.retriever.catalogue.opening import open_database
 from services.retriever.settings import Jobs
+from tests.ports import free_port
 from tests.service.retriever.ingesting import (
     ended,
     ingest,
@@ -31,7 +32,7 @@ from tests.service.retriever.ingesting import (
 )
 from tests.service.retriever.process import retriever_process
 from tests.service.retriever.retriever import Client, retriever_on
-from tests.service.retriever.test_crashes import _free_port, finished, word
+from tests.service.retriever.test_crashes import finished, word
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +63,7 @@ async def test_a_retriever_killed_during_its_jobs_loses_and_doubles_nothing(
     campaign, chance = Campaign(), random.Random(7)
     async with aiohttp.ClientSession() as session:
         for round_ in range(rounds):
-            async with retriever_process(tmp_path, _free_port(), session) as (process, client):
+            async with retriever_process(tmp_path, free_port(), session) as (process, client):
                 asking = asyncio.create_task(keep_asking(client, round_, campaign))
                 while len(campaign.jobs) <= round_:
                     await asyncio.sleep(0.01)
@@ -118,7 +119,7 @@ async def keep_asking(client: Client, round_: int, campaign: Campaign) -> None:
 async def test_a_sync_that_a_kill_cut_short_is_ended_by_the_next(tmp_path: Path) -> None:
     folder = {"a.txt": b"apple", "b.txt": b"pear"}
     async with aiohttp.ClientSession() as session:
-        async with retriever_process(tmp_path, _free_port(), session) as (process, client):
+        async with retriever_process(tmp_path, free_port(), session) as (process, client):
             started = await start_sync(client, folder)
             await send(client, started.body["id"], {"a.txt": b"apple"})
             os.kill(process.pid, signal.SIGKILL)

@@ -11,9 +11,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.ports import free_port
 from tests.service.retriever.process import retriever_process
 from tests.service.retriever.retriever import Client, RetrieverUnderTest, retriever_on
-from tests.service.retriever.test_crashes import _free_port, in_step
+from tests.service.retriever.test_crashes import in_step
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +85,7 @@ async def test_the_old_index_serves_meanwhile_and_no_change_is_missed(tmp_path: 
 
 async def test_a_rebuild_that_a_kill_cut_short_goes_on(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as session:
-        async with retriever_process(tmp_path, _free_port(), session) as (process, client):
+        async with retriever_process(tmp_path, free_port(), session) as (process, client):
             for n in range(10):
                 await client.put(f"d{n}", f"apple number {n}")
             await client.call("POST", "/index/rebuild")

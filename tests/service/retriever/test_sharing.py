@@ -29,6 +29,7 @@ from services.retriever.settings import Jobs
 from tests import postgres
 from tests.cable import cable
 from tests.fakes.hashing_embedder import HashingEmbedder, another_model
+from tests.ports import free_port
 from tests.service.retriever.ingesting import ended, ingest, stored
 from tests.service.retriever.process import retriever_process
 from tests.service.retriever.retriever import (
@@ -38,7 +39,7 @@ from tests.service.retriever.retriever import (
     retriever_on,
     settings_for,
 )
-from tests.service.retriever.test_crashes import _free_port, finished, word
+from tests.service.retriever.test_crashes import finished, word
 
 pytestmark = [
     pytest.mark.anyio,
@@ -126,14 +127,6 @@ async def test_a_retriever_with_another_model_does_not_start_beside_the_others(
         tmp_path / "two", another_model(), HashingEmbedder(), **shared.settings
     ):
         pass
-
-
-async def test_a_shared_index_is_not_exchanged_by_one_of_many(
-    shared: Stores, tmp_path: Path
-) -> None:
-    async with retriever_on(tmp_path / "one", **shared.settings) as one:
-        refused = await one.client.call("POST", "/index/rebuild")
-        assert (refused.status, refused.code) == (409, "index_shared")
 
 
 async def test_one_of_many_retrievers_leads_a_change_of_the_model_for_all(
@@ -233,18 +226,28 @@ async def test_a_member_that_was_taken_for_dead_comes_back_only_with_the_same_mo
         assert await paused.leads()
 
 
+async def until_missing(client: Client, expected: dict[str, str]) -> None:
+    """Wait until the retriever says that exactly this keeps it from its work."""
+    async with asyncio.timeout(60):
+        while (await client.call("GET", "/readyz")).body["missing"] != expected:
+            await asyncio.sleep(0.05)
+
+
 async def test_a_catalogue_that_is_away_is_a_503_and_comes_back(
     postgres_url: str, qdrant_url: str, tmp_path: Path
 ) -> None:
     async with cable(postgres_url) as (laid, url):
         stores = Stores(url, qdrant_url, tmp_path / "spool")
-        async with retriever_on(tmp_path, **stores.settings) as retriever:
+        jobs = Jobs(lease_seconds=1.0)
+        async with retriever_on(tmp_path, jobs=jobs, **stores.settings) as retriever:
             client = retriever.client
             await client.put("d", "apple")
             laid.pull()
             for refused in (await client.search("apple"), await client.put("e", "pear")):
                 assert (refused.status, refused.code) == (503, "catalogue_unavailable")
+            await until_missing(client, {"catalogue": "the catalogue cannot be reached"})
             laid.plugged_in = True
+            await until_missing(client, {})
             async with asyncio.timeout(60):
                 while (await client.put("e", "pear")).status != 200:
                     await asyncio.sleep(0.05)
@@ -303,7 +306,7 @@ async def test_one_of_two_retrievers_killed_again_and_again_loses_and_doubles_no
 
     async with (
         aiohttp.ClientSession() as session,
-        retriever_process(tmp_path / "stays", _free_port(), session, *shared.arguments) as (
+        retriever_process(tmp_path / "stays", free_port(), session, *shared.arguments) as (
             _,
             stays,
         ),
@@ -311,7 +314,7 @@ async def test_one_of_two_retrievers_killed_again_and_again_loses_and_doubles_no
         for round_ in range(rounds):
             asked = len(jobs)
             async with retriever_process(
-                tmp_path / "dies", _free_port(), session, *shared.arguments
+                tmp_path / "dies", free_port(), session, *shared.arguments
             ) as (process, dies):
                 asking = asyncio.create_task(keep_asking(dies, f"r{round_}"))
                 while len(jobs) == asked:

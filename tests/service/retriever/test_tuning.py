@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ import pytest
 from services.chassis.telemetry import open_registry
 from services.retriever import filters
 from services.retriever.index.edge import open_edge_index
-from services.retriever.index.port import ChunkPoint, IndexQuery, SparseVector
+from services.retriever.index.port import ChunkPoint, Index, IndexQuery, SparseVector
+from services.retriever.index.switching import open_switching_index
 from services.retriever.metrics import open_metrics
+from services.retriever.rebuilding import Rebuilder
+from tests.ports import free_port
+from tests.service.retriever.points import DIMENSIONS, point
 from tests.service.retriever.process import retriever_process
-from tests.service.retriever.retriever import retriever_on
+from tests.service.retriever.retriever import RetrieverUnderTest, retriever_on
 from tests.service.retriever.test_crashes import (
-    _free_port,
     _keep_writing,
     finished,
     in_step,
@@ -36,6 +40,12 @@ ENOUGH_POINTS = 7_500
 """More than the engine leaves as they came."""
 
 
+def rebuilder_of(retriever: RetrieverUnderTest) -> Rebuilder:
+    """What makes an index anew that one process owns."""
+    assert isinstance(retriever.resources.rebuilder, Rebuilder)
+    return retriever.resources.rebuilder
+
+
 async def test_searches_and_changes_go_on_meanwhile_and_nothing_is_embedded_again(
     tmp_path: Path,
 ) -> None:
@@ -46,7 +56,7 @@ async def test_searches_and_changes_go_on_meanwhile_and_nothing_is_embedded_agai
         staff = client.in_groups("staff")
         number = 0
         async with asyncio.TaskGroup() as group:
-            tuning = group.create_task(retriever.resources.rebuilder.tune())
+            tuning = group.create_task(rebuilder_of(retriever).tune())
             while not tuning.done():
                 assert (await client.put(f"new{number}", f"apple new {number}")).status == 200
                 removed = f"/collections/docs/documents/d{number}"
@@ -83,14 +93,40 @@ async def test_a_rebuild_that_is_asked_for_meanwhile_comes_after(tmp_path: Path)
     async with retriever_on(tmp_path) as retriever:
         client = retriever.client
         await client.put("d", "apple")
-        retriever.resources.rebuilder.start()
+        await rebuilder_of(retriever).start()
         assert (await client.call("POST", "/index/rebuild")).code == "index_building"
         async with asyncio.timeout(60):
             while (await client.call("GET", "/index")).body["status"] == "building":
                 await asyncio.sleep(0.02)
-        await retriever.resources.rebuilder.tune()
+        await rebuilder_of(retriever).tune()
         assert (await client.search("apple")).passages == ["apple"]
         assert makings(tmp_path) == [f"{retriever.embedder.fingerprint}-v2-g2"]
+
+
+async def test_the_index_that_serves_is_not_flushed_while_another_is_made(tmp_path: Path) -> None:
+    registry = open_registry()
+    metrics = open_metrics(registry)
+
+    def flushes() -> float:
+        sample = "inkstone_index_seconds_count"
+        return registry.get_sample_value(sample, {"operation": "flush"}) or 0.0
+
+    def opener(generation: int) -> AbstractAsyncContextManager[Index]:
+        folder = tmp_path / str(generation)
+        # Only the one that serves flushes unasked here, so that the count tells of it alone.
+        often = 0.02 if generation == 0 else 1e6
+        return open_edge_index(folder, DIMENSIONS, metrics, often)
+
+    async with open_switching_index(opener, 0) as index:
+        await index.open_new(1)
+        await index.upsert([point("apple")])
+        before = flushes()
+        await asyncio.sleep(0.5)
+        assert flushes() == before
+        await index.drop_new()
+        async with asyncio.timeout(60):
+            while flushes() == before:
+                await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.long)])
@@ -103,7 +139,7 @@ async def test_a_retriever_killed_while_it_lays_out_loses_and_doubles_nothing(
     seen: set[str] = set()
     async with aiohttp.ClientSession() as session:
         for round_ in range(rounds):
-            async with retriever_process(tmp_path, _free_port(), session, "tune") as running:
+            async with retriever_process(tmp_path, free_port(), session, "tune") as running:
                 process, client = running
                 writers = [
                     asyncio.create_task(_keep_writing(client, f"r{round_}w{n}", "", acknowledged))

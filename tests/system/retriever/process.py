@@ -6,25 +6,17 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import aiohttp
 
+from tests.ports import free_port
 from tests.service.retriever.retriever import API_KEY, Client
 
 READY_SECONDS = 180
 """Loading the libraries and the model takes long on a busy machine."""
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.asynccontextmanager

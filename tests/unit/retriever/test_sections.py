@@ -35,6 +35,18 @@ def test_a_chunk_over_several_short_sections_is_widened_at_its_ends_only() -> No
     assert around(GUIDE, chunk) == GUIDE[: GUIDE.index("\n\n## 환불")]
 
 
+def test_a_number_sign_in_code_is_no_heading() -> None:
+    text = "## Setup\n\nRun this.\n\n```sh\n# install\npip install it\n# start\n```\n\nThen wait."
+    assert around(text, "Then wait.") == text
+    assert around(text, "Run this.") == text
+
+
+def test_a_fence_that_is_shown_in_a_longer_one_does_not_end_it() -> None:
+    text = "## Setup\n\nRun this.\n\n````md\n```\n# Title\n```\n````\n\n# Next\n\nThen wait."
+    assert around(text, "Run this.") == text[: text.index("\n\n# Next")]
+    assert around(text, "Then wait.") == text[text.index("# Next") :]
+
+
 def test_the_nearest_paragraphs_are_kept_when_not_all_fit() -> None:
     paragraphs = [f"Paragraph {n} has six words." for n in range(9)]
     text = "\n\n".join(paragraphs)
