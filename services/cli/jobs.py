@@ -130,28 +130,24 @@ _action("retry", "Try the failed files of a job again.")
 
 
 @index.command("show")
-def show_index(url: Url = DEFAULT_URL, key: Key = None, home: HomeFolder = DEFAULT_HOME) -> None:
+@connected
+async def show_index(connection: Connection) -> None:
     """Show whether the index is made anew or changes its embedding model, and how far it is."""
-    console = Console()
-
-    async def run() -> None:
-        async with _ingestions(connect(url, key, home)) as ingestions:
-            build = await ingestions.index()
-            change = await ingestions.embedding_change()
-        lines = [f"index {build.status}"]
-        if build.of:
-            lines[0] += f", {build.documents} of {build.of} documents"
-        if build.message:
-            lines.append(build.message)
-        lines.append(f"embedding model {change.fingerprint}")
-        if change.status == "changing":
-            lines[-1] += (
-                f": {change.collections} collections still to change, "
-                f"{change.documents} of {change.of} documents embedded"
-            )
-        console.print("\n".join(map(escape, lines)), highlight=False, soft_wrap=True)
-
-    asyncio.run(run())
+    async with _ingestions(connection) as ingestions:
+        build = await ingestions.index()
+        change = await ingestions.embedding_change()
+    lines = [f"index {build.status}"]
+    if build.of:
+        lines[0] += f", {build.documents} of {build.of} documents"
+    if build.message:
+        lines.append(build.message)
+    lines.append(f"embedding model {change.fingerprint}")
+    if change.status == "changing":
+        lines[-1] += (
+            f": {change.collections} collections still to change, "
+            f"{change.documents} of {change.of} documents embedded"
+        )
+    Console().print("\n".join(map(escape, lines)), highlight=False, soft_wrap=True)
 
 
 @index.command("rebuild")
