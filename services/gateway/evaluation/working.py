@@ -123,10 +123,14 @@ class Evaluator:
         return _Task(running, self._caller(running), cases, baseline, candidate)
 
     def _caller(self, running: Running) -> Caller:
-        """Ask in the name of the key that began it, with the groups that the key has now."""
-        key, tenant = running.evaluation.created_by, running.tenant
+        """Ask in the name of the key that began it, with the groups that the key has now.
+
+        One that was revoked or has expired has none.
+        """
+        key, tenant, now = running.evaluation.created_by, running.tenant, self.registry.clock()
         for caller in self.registry.keeper.current.callers.values():
-            if (caller.key_id, caller.tenant) == (key, tenant):
+            valid = caller.expires_at is None or caller.expires_at > now
+            if valid and (caller.key_id, caller.tenant) == (key, tenant):
                 return caller
         return Caller(key, tenant, frozenset({Scope.APP}), (), None)
 
