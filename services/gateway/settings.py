@@ -108,7 +108,10 @@ class ShadowLimits(SettingsGroup):
     wait_seconds: float = Field(default=30.0, gt=0)
     """A copy that has waited for longer is dropped."""
     callers_beside: int = Field(default=0, ge=0)
-    """Requests of callers that may run on a replica beside a copy; one more breaks it off."""
+    """Requests of callers that may run on a replica beside a copy; one more breaks it off.
+
+    Raise it where an engine has room for many answers at once.
+    """
     concurrent: int = Field(default=1, ge=1, le=64)
     """Copies that one gateway process has answered at the same time."""
     timeout_seconds: float = Field(default=120.0, gt=0)

@@ -92,7 +92,7 @@ class FakeAgent:
             await self.beat()
 
 
-async def eventually(condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
+async def eventually(condition: Callable[[], Any], *, seconds: float = 60.0) -> None:
     """Wait until a condition holds; fail when it does not within the deadline."""
     deadline = time.monotonic() + seconds
     while True:

@@ -13,7 +13,7 @@ from services.contracts.assistants import Release
 from services.contracts.chat import ChatRequest
 from services.contracts.evaluation_cases import EvaluationCase
 from services.contracts.evaluations import AnswerResult
-from services.domain.evaluation.answers import Answer, CitedPassage, Vector
+from services.domain.evaluation.answers import Answer, CitedPassage, Judgement, Vector
 from services.domain.evaluation.judging import judge, texts_to_embed
 from services.gateway.accounts import Account
 from services.gateway.clients import engine_errors
@@ -98,7 +98,9 @@ class Asker:
         self._settle(account)
         answer = _answer(body, abstained=account.outcome == "abstained")
         vectors = await self._vectors(caller, texts_to_embed(case, answer))
-        return _judged(case, repeat, account, answer, vectors), account.grounding
+        # A regular expression or a long text may take a while, and callers are answered meanwhile.
+        judgement = await asyncio.to_thread(judge, case, answer, vectors)
+        return _judged(case, repeat, account, answer, judgement), account.grounding
 
     async def _asked(
         self, account: Account, target: Target, case: EvaluationCase, given: Grounding | None
@@ -162,9 +164,8 @@ def _judged(
     repeat: int,
     account: Account,
     answer: Answer,
-    vectors: Mapping[str, Vector],
+    judgement: Judgement,
 ) -> AnswerResult:
-    judgement = judge(case, answer, vectors)
     return AnswerResult(
         **_facts(case, repeat, account),
         passed=judgement.passed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from services.chassis.errors import InvalidRequest
@@ -50,7 +51,7 @@ class EvaluationDesk:
             CasesInvalid: naming the line.
         """
         try:
-            cases = read_cases(body.decode(), most=self.max_cases)
+            cases = await asyncio.to_thread(read_cases, body.decode(), most=self.max_cases)
         except UnicodeDecodeError as error:
             raise CasesInvalid(
                 "The cases are no text in UTF-8; save them as JSON lines."

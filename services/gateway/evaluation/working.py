@@ -55,12 +55,16 @@ class Evaluator:
     """Counts the cases that both arms answered."""
     name: str = field(default_factory=lambda: uuid4().hex)
     """What this gateway calls itself as the lease's holder."""
+    _cases: dict[str, Sequence[EvaluationCase]] = field(default_factory=dict)
+    """Of the evaluations under way, by id; reading a long set takes a while."""
 
     async def work(self) -> None:
         """Ask a few cases of each evaluation in turn, until none is left or nobody can answer."""
         while under_way := await self._under_way():
             if not await self._is_mine():
                 return
+            for over in self._cases.keys() - {each.evaluation.id for each in under_way}:
+                del self._cases[over]
             if not all([await self._looked_at(running) for running in under_way]):
                 return
 
@@ -115,18 +119,25 @@ class Evaluator:
     async def _task(self, running: Running) -> _Task:
         evaluation, tenant = running.evaluation, running.tenant
         async with self.registry.database.read() as connection:
-            cases = await evaluation_sets.cases_of(
-                connection, tenant, evaluation.cases, evaluation.dataset_hash
-            )
+            if evaluation.id not in self._cases:
+                self._cases[evaluation.id] = await evaluation_sets.cases_of(
+                    connection, tenant, evaluation.cases, evaluation.dataset_hash
+                )
             baseline = await evaluations.release(connection, tenant, evaluation.baseline)
             candidate = await evaluations.release(connection, tenant, evaluation.candidate)
-        return _Task(running, self._caller(running), cases, baseline, candidate)
+        return _Task(
+            running, self._caller(running), self._cases[evaluation.id], baseline, candidate
+        )
 
     def _caller(self, running: Running) -> Caller:
-        """Ask in the name of the key that began it, with the groups that the key has now."""
-        key, tenant = running.evaluation.created_by, running.tenant
+        """Ask in the name of the key that began it, with the groups that the key has now.
+
+        One that was revoked or has expired has none.
+        """
+        key, tenant, now = running.evaluation.created_by, running.tenant, self.registry.clock()
         for caller in self.registry.keeper.current.callers.values():
-            if (caller.key_id, caller.tenant) == (key, tenant):
+            valid = caller.expires_at is None or caller.expires_at > now
+            if valid and (caller.key_id, caller.tenant) == (key, tenant):
                 return caller
         return Caller(key, tenant, frozenset({Scope.APP}), (), None)
 

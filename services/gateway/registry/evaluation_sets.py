@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,7 +71,8 @@ async def cases_of(
             _sets.c.tenant == tenant, _sets.c.name == name, _sets.c.hash == hash_
         )
     )
-    return _CASES.validate_python(found)
+    # A long set takes a while, and callers are answered meanwhile.
+    return await asyncio.to_thread(_CASES.validate_python, found)
 
 
 async def remove(registry: Registry, actor: Actor, name: str) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from services.chassis.errors import NotFound
 from services.cli.failures import CommandError
 from services.cli.main import app
+from tests.fakes.agent import eventually
 from tests.fakes.engine_generation import Call
 from tests.service.gateway.chat_stack import ChatStack, chat_stack
 from tests.service.gateway.gateway import GatewayUnderTest
@@ -153,8 +154,7 @@ async def test_a_case_that_failed_counts_and_is_asked_again_the_next_time(
 async def test_a_gateway_without_room_is_asked_again(stack: ChatStack, tmp_path: Path) -> None:
     stack.engine.knobs.overloaded = True
     running = asyncio.create_task(run(stack, tmp_path, "--assistant", "plain", cases=CASES[:2]))
-    while len(stack.engine.generations()) < 4:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: len(stack.engine.generations()) >= 4, seconds=60)
     stack.engine.knobs.overloaded = False
     await running
     assert saved(tmp_path)["report"]["baseline"]["errors"] == 0

@@ -44,7 +44,7 @@ async def comes_to(stack: ChatStack, id_: str, state: str) -> dict[str, Any]:
         found.update(await seen(stack, id_))
         return bool(found["state"] == state)
 
-    await eventually(is_there)
+    await eventually(is_there, seconds=60)
     return found
 
 

@@ -48,3 +48,10 @@ async def test_a_rollout_is_looked_at_held_and_ended(stack: ChatStack) -> None:
     assert "support/1 -> support/2" in await run(stack, "show", "support", id_)
     assert "aborted" in await run(stack, "abort", "support", id_)
     assert "abort" in await run(stack, "watch", "support", id_)
+
+
+async def test_a_candidate_may_answer_unseen_first(stack: ChatStack) -> None:
+    said = await run(stack, "begin", "support", "--adapter", "none", "--shadow", "25", "--no-watch")
+    path = f"/admin/assistants/support/rollouts/{said.split()[0]}"
+    begun = (await stack.gateway.admin.get(path)).body
+    assert (begun["strategy"], begun["shadow"]["percent"]) == ("shadow_canary", 25)
