@@ -29,6 +29,9 @@ from services.tuner.gateway import JobQueue
 from services.tuner.recipe import Recipe
 from services.tuner.watching import Watch
 
+RECIPE_INVALID = "recipe_invalid"
+"""The code of a job whose knobs are not known or out of range."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -104,8 +107,9 @@ class Worker:
         try:
             command = self._command(lease, inputs, output)
         except ValueError as error:
-            code = "recipe_invalid"
-            return JobResult(worker=self.name, status="failed", error=str(error), code=code)
+            return JobResult(
+                worker=self.name, status="failed", error=str(error), code=RECIPE_INVALID
+            )
         process = await asyncio.create_subprocess_exec(
             *command,
             stdout=asyncio.subprocess.PIPE,

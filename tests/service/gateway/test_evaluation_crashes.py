@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,8 +18,8 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.engine_generation import Call
 from tests.fakes.loopback import running
 from tests.service.gateway.chat_stack import BEAT_SECONDS, ENGINE_KEY, Agent
-from tests.service.gateway.gateway import Client, write_keys
-from tests.service.gateway.test_process import process
+from tests.service.gateway.gateway import Client
+from tests.service.gateway.process import GatewayProcess, gateway_process
 
 pytestmark = pytest.mark.anyio
 
@@ -36,10 +35,10 @@ VARIABLES = {
 @contextlib.asynccontextmanager
 async def gateway(
     home: Path, session: aiohttp.ClientSession, agent: Agent
-) -> AsyncIterator[tuple[Client, Any]]:
+) -> AsyncIterator[GatewayProcess]:
     """Run a gateway as a process, with a replica that reports to it."""
-    async with process(home, session, VARIABLES) as (admin, started):
-        reporter = Client(session, admin.base_url, write_keys(home / "keys")["agent"])
+    async with gateway_process(home, session, VARIABLES) as process:
+        reporter = process.client("agent")
         body = agent.report().model_dump(mode="json")
 
         async def beat() -> None:
@@ -50,7 +49,7 @@ async def gateway(
 
         beating = asyncio.create_task(beat())
         try:
-            yield admin, started
+            yield process
         finally:
             beating.cancel()
 
@@ -92,15 +91,16 @@ async def test_a_killed_gateway_s_evaluation_goes_on_with_the_cases_that_are_mis
             found.update((await admin.get(f"/admin/evaluations/{id_}")).body)
             return all(found[name] >= value for name, value in wanted.items())
 
-        async with gateway(tmp_path, session, agent) as (admin, started):
+        async with gateway(tmp_path, session, agent) as process:
+            admin = process.client()
             id_ = await begun(admin)
             await eventually(lambda: has(admin, answered=2), seconds=DEADLINE_SECONDS)
-            started.send_signal(signal.SIGKILL)
-            await asyncio.to_thread(started.wait)
+            await process.kill()
         assert found["answered"] < CASES
         engine.knobs.first_token_delay_seconds = 0.0
         engine.reply = lambda call: "공손한 대답" if "공손하게" in call.prompt else "대답"
-        async with gateway(tmp_path, session, agent) as (admin, _):
+        async with gateway(tmp_path, session, agent) as process:
+            admin = process.client()
             await eventually(lambda: has(admin, answered=CASES), seconds=DEADLINE_SECONDS)
             await eventually(lambda: _is_done(admin, id_), seconds=DEADLINE_SECONDS)
             ended = (await admin.get(f"/admin/evaluations/{id_}")).body
