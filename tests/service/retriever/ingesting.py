@@ -12,7 +12,7 @@ import aiohttp
 
 from tests.service.retriever.retriever import Client, Reply
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 ENDED = ("succeeded", "failed", "cancelled")
 
 

@@ -20,7 +20,7 @@ from services.retriever.settings import Jobs
 from tests.fakes.hashing_embedder import HashingEmbedder, another_model
 from tests.service.retriever.retriever import Client, Stores, settings_for
 
-READY_SECONDS = 60
+READY_SECONDS = 180
 
 
 @contextlib.asynccontextmanager
