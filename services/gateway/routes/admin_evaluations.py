@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -17,7 +18,7 @@ from services.contracts.evaluations import (
 )
 from services.contracts.knowledge import Deleted
 from services.gateway.dependencies import ActorDep, AttemptDep, Operator, PageDep, ResourcesDep
-from services.gateway.registry import evaluation_sets, evaluations
+from services.gateway.registry import evaluation_sets, evaluations, idempotency
 
 router = APIRouter(prefix="/admin", tags=["evaluations"])
 
@@ -107,8 +108,10 @@ async def list_evaluation_answers(
 
 @router.post("/evaluations/{evaluation_id}/cancel")
 async def cancel_evaluation(
-    resources: ResourcesDep, actor: ActorDep, evaluation_id: IdPath
+    resources: ResourcesDep, actor: ActorDep, attempt: AttemptDep, evaluation_id: IdPath
 ) -> Evaluation:
     """Stop an evaluation; the answers so far stay."""
+    what = f"cancel {evaluation_id}"
     async with resources.registry.change(actor) as change:
-        return await evaluations.cancel(change, evaluation_id)
+        act = partial(evaluations.cancel, change, evaluation_id)
+        return await idempotency.once(change, attempt, what, act, Evaluation)
