@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from services.contracts.assistants import AssistantName, AssistantWrite
+from services.contracts.evaluations import SetName
 from services.contracts.wire import Wire
 
 RolloutState = Literal[
@@ -52,7 +53,7 @@ class Gate(Wire):
     shares of cases passed, 0 to 1.
     """
 
-    cases: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+    cases: SetName
     """The name of the evaluation set."""
     repeats: Annotated[int, Field(ge=1, le=20)] = 1
     """How often each case is asked."""
@@ -76,6 +77,15 @@ class Shadow(Wire):
     """Pairs of answers that are enough to compare."""
     max_duration_seconds: Annotated[float, Field(gt=0, le=90 * 86_400)] = 86_400.0
     """With too few pairs after so long the rollout is inconclusive."""
+
+
+class Replay(Wire):
+    """Cases that are asked of both arms of a canary, where callers are few."""
+
+    cases: SetName
+    """An evaluation set. Its answers count like those of callers; their texts are not judged."""
+    per_minute: Annotated[float, Field(gt=0, le=600)] = 6.0
+    """How many cases at most; they give way to callers."""
 
 
 class Analysis(Wire):
@@ -107,6 +117,8 @@ class Analysis(Wire):
     long_after_tokens: Annotated[int, Field(ge=1)] = 1_000
     bad_feedback: Annotated[float | None, Field(ge=0, le=1)] = 0.05
     """Answers that a reader scored below 0.5, of those that were scored."""
+    replay: Replay | None = None
+    """Traffic beside that of callers; None for none."""
 
 
 class RolloutWrite(Wire):

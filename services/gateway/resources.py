@@ -180,6 +180,7 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
             settings.evaluations.look_seconds,
             resources.evaluations.evaluator.work,
         ),
+        Loop("replay", settings.evaluations.look_seconds, resources.evaluations.replayer.look),
         *loops_of(resources.knowledge, settings),
     )
 

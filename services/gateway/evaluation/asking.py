@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import uuid4
 
 from services.chassis.errors import Overloaded, ServiceError, Unavailable
@@ -13,6 +13,7 @@ from services.contracts.assistants import Release
 from services.contracts.chat import ChatRequest
 from services.contracts.evaluation_cases import EvaluationCase
 from services.contracts.evaluations import AnswerResult
+from services.contracts.keys import Scope
 from services.domain.evaluation.answers import Answer, CitedPassage, Judgement, Vector
 from services.domain.evaluation.judging import judge, texts_to_embed
 from services.gateway.accounts import Account
@@ -26,6 +27,8 @@ from services.gateway.parameters import engine_parameters
 from services.gateway.registry.snapshot import Caller, Snapshot
 from services.gateway.resolution import Target, able
 from services.gateway.rewriting import Rewriter
+
+Arm = Literal["stable", "candidate", "shadow"]
 
 
 class Away(Exception):
@@ -62,27 +65,36 @@ class Asker:
         baseline: Release,
         candidate: Release,
         repeat: int,
+        *,
+        counted: bool = False,
     ) -> tuple[AnswerResult, AnswerResult]:
         """Ask both releases; where they retrieve alike, both get the same passages.
+
+        Args:
+            counted: the answers count in the comparison of the arms of a rollout.
 
         Raises:
             Away: no engine can answer now, or the retriever cannot.
         """
-        first, grounding = await self._one(caller, case, baseline, repeat, None)
+        arms: tuple[Arm, Arm] = ("stable", "candidate") if counted else ("shadow", "shadow")
+        ours, theirs = (
+            Target(release.assistant, release.adapter, release, arm, steered=not counted)
+            for release, arm in zip((baseline, candidate), arms, strict=True)
+        )
+        first, grounding = await self._one(caller, case, ours, repeat, None)
         alike = candidate.retrieval == baseline.retrieval
-        other, _ = await self._one(caller, case, candidate, repeat, grounding if alike else None)
+        other, _ = await self._one(caller, case, theirs, repeat, grounding if alike else None)
         return first, other
 
     async def _one(
         self,
         caller: Caller,
         case: EvaluationCase,
-        release: Release,
+        target: Target,
         repeat: int,
         given: Grounding | None,
     ) -> tuple[AnswerResult, Grounding]:
-        target = Target(release.assistant, release.adapter, release, "shadow")
-        account = Account(caller, uuid4().hex, target=target, overridden=True)
+        account = Account(caller, uuid4().hex, target=target, overridden=target.steered)
         try:
             with engine_errors.deadline(self.timeout_seconds, "answer a case"):
                 async with asyncio.timeout(self.timeout_seconds):
@@ -148,6 +160,17 @@ class Asker:
         account.close()
         self.generation.meter.price(account)
         self.generation.meter.ledger.record(account.row())
+
+
+def in_the_name_of(snapshot: Snapshot, tenant: str, key_id: str) -> Caller:
+    """Find the caller whose key this is, with the groups that it has now.
+
+    A key that is gone sees what everybody may see.
+    """
+    for caller in snapshot.callers.values():
+        if (caller.key_id, caller.tenant) == (key_id, tenant):
+            return caller
+    return Caller(key_id, tenant, frozenset({Scope.APP}), (), None)
 
 
 def _answer(body: Mapping[str, Any], *, abstained: bool) -> Answer:

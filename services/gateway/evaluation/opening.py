@@ -16,6 +16,7 @@ from services.gateway.clients.retriever import Retriever
 from services.gateway.evaluation.asking import Asker
 from services.gateway.evaluation.desk import EvaluationDesk
 from services.gateway.evaluation.gate import EvaluationGate
+from services.gateway.evaluation.replaying import Replayer
 from services.gateway.evaluation.working import Evaluator
 from services.gateway.registry.changes import Registry
 from services.gateway.registry.snapshot import Caller
@@ -32,6 +33,8 @@ class Evaluations:
     """Holds the gates of rollouts."""
     evaluator: Evaluator
     """Asks the cases, beside the requests."""
+    replayer: Replayer
+    """Asks cases of canaries that have few callers."""
 
 
 def open_evaluations(
@@ -58,10 +61,16 @@ def open_evaluations(
         "Cases of evaluations that both arms answered.",
         registry=metrics,
     )
+    replayed = Counter(
+        "inkstone_replayed_cases_total",
+        "Cases that were asked of both arms of a rollout, beside its callers.",
+        registry=metrics,
+    )
     return Evaluations(
         EvaluationDesk(registry, binding, limits.max_cases, limits.max_duration_seconds),
         EvaluationGate(registry),
         Evaluator(registry, asker, limits.concurrent, limits.lease_seconds, asked),
+        Replayer(registry, asker, limits.lease_seconds, replayed),
     )
 
 

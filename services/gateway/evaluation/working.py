@@ -17,9 +17,8 @@ from prometheus_client import Counter
 
 from services.contracts.assistants import Release
 from services.contracts.evaluation_cases import EvaluationCase
-from services.contracts.keys import Scope
 from services.domain.evaluation.figures import Run, report_of
-from services.gateway.evaluation.asking import Asker, Away
+from services.gateway.evaluation.asking import Asker, Away, in_the_name_of
 from services.gateway.registry import evaluation_sets, evaluations, leases
 from services.gateway.registry.changes import Actor, Registry
 from services.gateway.registry.evaluations import Running
@@ -125,21 +124,8 @@ class Evaluator:
                 )
             baseline = await evaluations.release(connection, tenant, evaluation.baseline)
             candidate = await evaluations.release(connection, tenant, evaluation.candidate)
-        return _Task(
-            running, self._caller(running), self._cases[evaluation.id], baseline, candidate
-        )
-
-    def _caller(self, running: Running) -> Caller:
-        """Ask in the name of the key that began it, with the groups that the key has now.
-
-        One that was revoked or has expired has none.
-        """
-        key, tenant, now = running.evaluation.created_by, running.tenant, self.registry.clock()
-        for caller in self.registry.keeper.current.callers.values():
-            valid = caller.expires_at is None or caller.expires_at > now
-            if valid and (caller.key_id, caller.tenant) == (key, tenant):
-                return caller
-        return Caller(key, tenant, frozenset({Scope.APP}), (), None)
+        caller = in_the_name_of(self.registry.keeper.current, tenant, evaluation.created_by)
+        return _Task(running, caller, self._cases[evaluation.id], baseline, candidate)
 
     async def _missing(self, task: _Task) -> list[tuple[EvaluationCase, int]]:
         evaluation = task.running.evaluation

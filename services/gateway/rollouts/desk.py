@@ -9,7 +9,13 @@ from services.contracts.assistants import Release
 from services.contracts.rollouts import Rollout, RolloutWrite
 from services.domain.rollouts.states import Event
 from services.gateway.binding import Binding
-from services.gateway.registry import assistants, idempotency, releases, rollouts
+from services.gateway.registry import (
+    assistants,
+    evaluation_sets,
+    idempotency,
+    releases,
+    rollouts,
+)
 from services.gateway.registry.assistants import Expected
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.idempotency import Attempt
@@ -134,6 +140,8 @@ class RolloutDesk:
             )
         if write.gate is not None:
             await self.gatekeeper.check(change, write.gate)
+        if write.analysis is not None and (replay := write.analysis.replay) is not None:
+            await evaluation_sets.find(change.connection, change.actor.tenant, replay.cases)
 
 
 async def _check_evidence(change: Change, stable: Release, write: RolloutWrite) -> None:
