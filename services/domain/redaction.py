@@ -10,6 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import Literal
+
+Kind = Literal["secret", "email", "resident number", "card", "phone"]
+"""What makes a part of a text private."""
 
 _NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | dict.fromkeys(
     [*range(0x2010, 0x2016), 0x2212, 0x00B7], ord("-")
@@ -48,16 +52,17 @@ def redacted(text: str) -> str:
 
     A text that was redacted before stays as it is.
     """
-    plain, kept, end = text.translate(_NARROW), list[str](), 0
-    for start, stop, name in _chosen(plain):
-        kept += (text[end:start], f"[{name}]")
+    kept, end = list[str](), 0
+    for start, stop, kind in private_parts(text):
+        kept += (text[end:start], f"[{kind}]")
         end = stop
     return "".join((*kept, text[end:]))
 
 
-def _chosen(plain: str) -> Iterator[tuple[int, int, str]]:
-    """Find what is private from the beginning on; of what overlaps, the first and longest."""
-    kinds: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
+def private_parts(text: str) -> Iterator[tuple[int, int, Kind]]:
+    """Find what is private, with its place, in order; of what overlaps, the first and longest."""
+    plain = text.translate(_NARROW)
+    kinds: tuple[tuple[Kind, re.Pattern[str], Callable[[str], bool]], ...] = (
         ("secret", _SECRETS, bool),
         ("email", _EMAIL, bool),
         ("resident number", _RESIDENT, bool),
@@ -65,14 +70,14 @@ def _chosen(plain: str) -> Iterator[tuple[int, int, str]]:
         ("phone", _PHONE, bool),
     )
     found = chain.from_iterable(
-        ((m.start(), -m.end(), name) for m in pattern.finditer(plain) if accepts(m[0]))
-        for name, pattern, accepts in kinds
+        ((m.start(), -m.end(), kind) for m in pattern.finditer(plain) if accepts(m[0]))
+        for kind, pattern, accepts in kinds
     )
     end = 0
-    for start, stop, name in sorted(found):
+    for start, stop, kind in sorted(found):
         if start >= end:
             end = -stop
-            yield start, end, name
+            yield start, end, kind
 
 
 def _has_check_digit(number: str) -> bool:
