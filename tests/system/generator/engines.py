@@ -91,7 +91,7 @@ async def real_subject(model: Path, cache: Path, folder: Path) -> AsyncIterator[
     def make_adapter(where: Path, marker: str, lane: int) -> Path:
         return make_marker_adapter(model, where, f"[{marker}]", lane=lane)
 
-    async with started(plan, folder / "engine.log") as (_, url), aiohttp.ClientSession() as session:
+    async with started(plan, folder / "engine.log") as (_, url), _session() as session:
         yield Subject(url, KEY, session, make_adapter, is_real=True)
 
 
@@ -115,8 +115,13 @@ async def fake_subject() -> AsyncIterator[Subject]:
     os.environ[KEY_VARIABLE] = KEY
     guarded = RouteGuard(engine.app)
     del os.environ[KEY_VARIABLE]
-    async with running(guarded) as url, aiohttp.ClientSession() as session:
+    async with running(guarded) as url, _session() as session:
         yield Subject(url, KEY, session, make_adapter, is_real=False)
+
+
+def _session() -> aiohttp.ClientSession:
+    """Open a connection for each request: a kept one may be closed while a request goes out."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
 
 
 def _talkative(call: Call) -> str:
