@@ -93,6 +93,9 @@ def main() -> None:
 def _sentence(error: Exception) -> str:
     if isinstance(error, APIConnectionError):
         return "The gateway cannot be reached; start it with `make up` or set INKSTONE_URL."
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or error.title}: {first['msg']}."
     body = getattr(error, "body", None)
     return str(body["message"]) if isinstance(body, dict) and "message" in body else str(error)
 
