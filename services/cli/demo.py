@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from services.cli.gateway import Gateway
 from services.cli.swap import LiveSwap, SwapReport
 from services.cli.up import Stack, running_stack
 from services.contracts.assistants import AssistantWrite, Profile, RetrievalPolicy
+from services.contracts.evaluation_cases import EvaluationCase
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 COLLECTION = "handbook"
@@ -129,7 +129,7 @@ async def _ask_everyone(console: Console, client: AsyncOpenAI) -> int:
     """Ask the same questions of every assistant; return how many answers cite a passage."""
     console.rule("3. The same question, three voices")
     cited = 0
-    for label, question in _questions():
+    for label, question in questions():
         console.print(f"\n[bold]{label}:[/bold] {escape(question)}")
         for assistant, adapter in VOICES.items():
             reply = await client.chat.completions.create(
@@ -141,18 +141,22 @@ async def _ask_everyone(console: Console, client: AsyncOpenAI) -> int:
     return cited
 
 
-def _questions() -> list[tuple[str, str]]:
+def questions() -> list[tuple[str, str]]:
     """The held-out cases that carry the tag `demo`: what each is about, and its question."""
     with (EXAMPLES / "evaluation" / "cases.jsonl").open(encoding="utf-8") as lines:
-        cases = [json.loads(line) for line in lines]
+        cases = [EvaluationCase.model_validate_json(line) for line in lines]
     return [
         (
-            "Not in the documents" if "unanswerable" in case["tags"] else _LANGUAGES[case["lang"]],
-            case["question"],
+            "Not in the documents" if case.answerable is False else _LANGUAGES[_language(case)],
+            case.question or "",
         )
         for case in cases
-        if "demo" in case["tags"]
+        if "demo" in case.tags
     ]
+
+
+def _language(case: EvaluationCase) -> str:
+    return next(tag for tag in case.tags if tag in _LANGUAGES)
 
 
 def _panel(assistant: str, text: str, extra: dict[str, Any]) -> Panel:
