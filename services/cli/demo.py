@@ -180,7 +180,7 @@ async def _stream_one(console: Console, client: AsyncOpenAI) -> None:
     console.print("\n[bold]Streamed:[/bold] ", end="")
     stream = await client.chat.completions.create(
         model="formal",
-        messages=[{"role": "user", "content": _questions()[0][1]}],
+        messages=[{"role": "user", "content": questions()[0][1]}],
         stream=True,
     )
     last = None
