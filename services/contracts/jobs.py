@@ -14,6 +14,9 @@ from services.contracts.wire import Wire
 
 JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
+LEARNING_RATE = 2e-4
+"""Of a recipe that does not say; what OpenAI's multiplier multiplies."""
+
 ROWS_FILE = "rows.jsonl"
 """The training rows' file name inside a job's input folder."""
 

@@ -23,7 +23,13 @@ from services.contracts.fine_tuning import (
     Method,
     Supervised,
 )
-from services.contracts.jobs import ROWS_FILE, VALIDATION_FILE, TrainingJob, TrainingSpec
+from services.contracts.jobs import (
+    LEARNING_RATE,
+    ROWS_FILE,
+    VALIDATION_FILE,
+    TrainingJob,
+    TrainingSpec,
+)
 from services.gateway.knowledge.files import content_key
 from services.gateway.registry import files, tables, training_events, training_jobs
 from services.gateway.registry.changes import Actor
@@ -33,9 +39,6 @@ from services.gateway.resolution import ModelNotFound, bases
 from services.gateway.training import TrainingDesk
 
 PURPOSE = "fine-tune"
-
-DEFAULT_LEARNING_RATE = 2e-4
-"""What a learning rate multiplier multiplies: the recipe's own default."""
 
 _FOREIGN = re.compile(r"[^a-z0-9._-]+")
 
@@ -222,7 +225,7 @@ def _recipe(knobs: Hyperparameters, seed: int | None) -> dict[str, Any]:
     if knobs.batch_size != "auto":
         recipe["batch"] = knobs.batch_size
     if knobs.learning_rate_multiplier != "auto":
-        recipe["learning_rate"] = DEFAULT_LEARNING_RATE * knobs.learning_rate_multiplier
+        recipe["learning_rate"] = LEARNING_RATE * knobs.learning_rate_multiplier
     return recipe
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.contracts.jobs import LEARNING_RATE
+
 
 class Recipe(BaseModel):
     """How to train one LoRA adapter; every field has a default that suits a small base on a CPU."""
@@ -15,7 +17,7 @@ class Recipe(BaseModel):
     rank: Annotated[int, Field(ge=1, le=64)] = 16
     alpha: Annotated[int, Field(ge=1)] = 32
     epochs: Annotated[float, Field(gt=0, le=100)] = 2.0
-    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = LEARNING_RATE
     batch: Annotated[int, Field(ge=1, le=256)] = 8
     """Sequences a step."""
     share: Annotated[int, Field(ge=1, le=16)] = 4
