@@ -50,7 +50,10 @@ class StepReport(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Report a step; the closing summary of the trainer has no loss and is left out."""
+        """Report a step or a measurement; the trainer's closing summary is left out."""
+        if logs and "eval_loss" in logs:
+            loss = round(logs["eval_loss"], 4)
+            self._lines.write("validated", step=state.global_step, of=state.max_steps, loss=loss)
         if not logs or "loss" not in logs:
             return
         done = max(1, state.global_step - self._first_step)

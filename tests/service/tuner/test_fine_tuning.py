@@ -102,20 +102,34 @@ async def test_the_official_client_s_code_trains_a_model(
     assert len({event.id for event in events}) == len(events)
     told = [event.message for event in reversed(events)]
     assert told[0] == f"Created fine-tuning job: {job.id}"
-    assert told[-2:] == [
+    assert told[-3:] == [
         f"New fine-tuned model created: {done.fine_tuned_model}",
         "The job has succeeded",
+        f"Comparing {done.fine_tuned_model} with the base on the 2 cases of {job.id}",
     ]
+    assert any(message.startswith("About ") for message in told)
     steps = [event.data for event in events if event.type == "metrics"]
     assert all(isinstance(step, dict) for step in steps)
     assert any("Step 1/8" in message for message in told)
     assert any("too_few_rows" in event.message for event in events if event.level == "warn")
 
     page = await client.fine_tuning.jobs.checkpoints.list(job.id)
-    (checkpoint,) = page.data
-    assert checkpoint.fine_tuned_model_checkpoint == done.fine_tuned_model
-    assert checkpoint.step_number == 8
-    assert checkpoint.metrics.full_valid_loss is not None
+    last, first = page.data
+    assert last.fine_tuned_model_checkpoint == done.fine_tuned_model
+    assert (last.step_number, first.step_number) == (8, 4)
+    assert first.fine_tuned_model_checkpoint != last.fine_tuned_model_checkpoint
+    earlier = await client.models.retrieve(first.fine_tuned_model_checkpoint)
+    assert earlier.id == first.fine_tuned_model_checkpoint
+    for one in (first, last):
+        assert one.metrics.train_loss is not None
+        assert one.metrics.full_valid_loss is not None
+
+    table, curve = [await client.files.retrieve(id_) for id_ in reversed(done.result_files)]
+    assert (table.purpose, curve.purpose) == ("fine-tune-results", "fine-tune-results")
+    lines = (await client.files.content(table.id)).text.splitlines()
+    assert lines[0] == "step,train_loss,valid_loss"
+    assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(1, 9))
+    assert (await client.files.content(curve.id)).text.startswith("<svg")
 
     version = (await gateway.admin.get(f"/admin/adapters/{done.fine_tuned_model}")).body
     record = version["manifest"]["training"]

@@ -24,7 +24,8 @@ from services.tuner.datasets.rows import RowError, dataset_hash
 from services.tuner.progress import ProgressLines
 from services.tuner.provenance import adapter_version_of
 from services.tuner.recipe import Recipe
-from services.tuner.training import TrainingRun, main, train
+from services.tuner.run import TrainingRun
+from services.tuner.training import main, train
 from tests.unit.tuner.conftest import row, write_lines
 
 pytestmark = pytest.mark.filterwarnings(
