@@ -6,6 +6,7 @@ none to work on.
 
 import argparse
 import asyncio
+from collections.abc import Sequence
 
 from services.chassis.logging import configure_logging
 from services.chassis.serving import serve
@@ -16,15 +17,20 @@ NOTHING_TO_DO = 3
 """The exit status when no job could be claimed."""
 
 
-def main() -> int:
-    """Read the command line and run."""
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser("services.tuner", description="Train what the gateway queues.")
     parser.add_argument("--once", action="store_true", help="work on one job and end")
     parser.add_argument("--job", help="with --once: the only job that will do")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.job and not options.once:
         parser.error("--job needs --once")
-    settings = Settings()
+    return options
+
+
+def main() -> int:
+    """Read the command line and run."""
+    options, settings = parse(), Settings()
     if not options.once:
         serve(create_app(settings), "tuner", settings.listening)
         return 0

@@ -10,15 +10,10 @@ from typing import Any
 from services.tuner.completion_loss import CompletionTrainer
 from services.tuner.datasets.sharing import SharedRow
 from services.tuner.durations import duration
+from services.tuner.refusals import TrainingTooLong
 
 ROUNDS = 2
 """The first of so many rounds pays for what is set up once; the last one is measured."""
-
-
-class TrainingTooLong(ValueError):
-    """The training would take longer than a training may."""
-
-    code = "training_too_long"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-
 from services.domain.preflight import PreflightError
-from services.tuner.budget import TrainingTooLong
 from services.tuner.datasets.rows import RowError
-from services.tuner.model import RecipeUnavailable
+from services.tuner.refusals import Refused
 from services.tuner.shortages import (
     DISK_FULL,
     LESS_MEMORY,
@@ -23,7 +20,7 @@ _NO_MEMORY_TOLD = ("can't allocate memory", "out of memory", "not enough memory"
 
 def failure_of(error: BaseException) -> tuple[str, str] | None:
     """Say a failure's code and a sentence with the mend; None when it is nobody's but ours."""
-    if isinstance(error, RowError | PreflightError | TrainingTooLong | RecipeUnavailable):
+    if isinstance(error, RowError | PreflightError | Refused):
         return error.code, str(error)
     for one in _chain(error):
         if is_full_disk(one):
@@ -34,8 +31,9 @@ def failure_of(error: BaseException) -> tuple[str, str] | None:
 
 
 def _is_want_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError):
         return True
+    # What the libraries raise, on a GPU and on a CPU, is known by its text alone.
     said = str(error).lower()
     return isinstance(error, RuntimeError) and any(told in said for told in _NO_MEMORY_TOLD)
 

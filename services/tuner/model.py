@@ -10,16 +10,11 @@ from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from services.tuner.recipe import Recipe
+from services.tuner.refusals import RecipeUnavailable
 from services.tuner.run import TrainingRun
 
 QUANTISED = "nf4"
 """The precision of QLoRA (Dettmers et al., 2023): 4-bit normal floats, quantised twice."""
-
-
-class RecipeUnavailable(ValueError):
-    """This machine cannot train so."""
-
-    code = "recipe_unavailable"
 
 
 def adapted_model(run: TrainingRun) -> PeftModel:

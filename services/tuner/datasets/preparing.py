@@ -1,11 +1,13 @@
-"""From files to what is trained, what is measured, and what the adapter will be judged by."""
+"""From files to what is trained, what is measured, and what the adapter will be judged by.
+
+Nothing here needs a model: a file that cannot be trained on is refused within a second or two.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from services.contracts.datasets import Finding
 from services.contracts.evaluation_cases import EvaluationCase
@@ -13,19 +15,18 @@ from services.domain.datasets.examples import Example
 from services.domain.datasets.likeness import leaks
 from services.domain.datasets.prompts import system_of
 from services.tuner.datasets.cases import cases_of, judging_by
-from services.tuner.datasets.encoding import EncodedRow, encode_rows
 from services.tuner.datasets.gating import gated
 from services.tuner.datasets.holdout import MOST, drawn, held_out
-from services.tuner.datasets.rows import RowError, read_file, rows_of
+from services.tuner.datasets.rows import Row, RowError, read_file, rows_of
 from services.tuner.run import TrainingRun
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A training file, split and turned into tokens."""
+    """A training file, checked and split."""
 
-    trained: list[EncodedRow]
-    measured: list[EncodedRow]
+    trained: list[Row]
+    measured: list[Row]
     """Rows whose loss is measured only."""
     cases: list[EvaluationCase]
     """Made of rows that are not trained on; none where a set of cases was named."""
@@ -34,8 +35,8 @@ class Prepared:
     findings: list[Finding]
 
 
-def prepare(run: TrainingRun, tokenizer: Any) -> Prepared:
-    """Check, split and encode a training file.
+def prepare(run: TrainingRun) -> Prepared:
+    """Check and split a training file.
 
     Raises:
         RowError: when it cannot be trained on.
@@ -52,8 +53,8 @@ def prepare(run: TrainingRun, tokenizer: Any) -> Prepared:
     trained = [one for one in examples if one.line not in lines]
     findings += leaks(trained, [one.question for one in apart], run.gate) if apart else []
     return Prepared(
-        trained=_encoded(run, trained, tokenizer),
-        measured=_encoded(run, validation or apart, tokenizer),
+        trained=rows_of(trained),
+        measured=rows_of(validation or apart),
         cases=_cases(run, examples, validation or apart),
         held_out=len(apart),
         findings=findings,
@@ -87,15 +88,6 @@ def _cases(
         grounded=run.judging.grounded,
     )
     return list(found)
-
-
-def _encoded(run: TrainingRun, examples: Sequence[Example], tokenizer: Any) -> list[EncodedRow]:
-    return encode_rows(
-        rows_of(examples),
-        tokenizer,
-        end_of_turn=run.end_of_turn,
-        max_length=run.recipe.max_length,
-    )
 
 
 def _named(cases: Path | None) -> Iterator[EvaluationCase]:

@@ -100,7 +100,7 @@ async def judged(stack: ChatStack, job: str) -> dict[str, Any]:
     async def is_over() -> bool:
         body = (await stack.gateway.admin.get(f"{JOBS}/{job}")).body
         found.update(body["inkstone"] or {})
-        return found.get("state", "running") != "running"
+        return bool(found.get("state", "running") != "running")
 
     await eventually(is_over, seconds=PATIENCE)
     return found
