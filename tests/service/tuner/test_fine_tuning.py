@@ -171,22 +171,48 @@ async def test_a_file_that_must_not_be_trained_on_fails_the_job_with_a_code(
         validation_file=await uploaded(client, chat(1)),
         extra_body={"gate": LOOSE},
     )
-    knob = await client.fine_tuning.jobs.create(
-        model=model,
-        training_file=await uploaded(client, chat(8)),
-        extra_body={"recipe": {"ranks": 4}},
+    unanswered = {"messages": [{"role": "user", "content": "행?"}]}
+    silent = await client.fine_tuning.jobs.create(
+        model=model, training_file=await uploaded(client, json.dumps(unanswered).encode())
     )
-    async with working(gateway, base, tmp_path / "work"):
-        ends = [await ended(client, job.id) for job in (few, broken, leaked, knob)]
-    assert [job.status for job in ends] == ["failed"] * 4
-    assert [job.error and job.error.code for job in ends] == [
-        "too_few_rows",
-        "row_not_json",
-        "leaked_rows",
-        "recipe_invalid",
+    doubled = {"messages": [{"role": "user", "content": "행?"}] * 2}
+    roles = await client.fine_tuning.jobs.create(
+        model=model,
+        training_file=await uploaded(client, chat(3) + b"\n" + json.dumps(doubled).encode()),
+    )
+    long = await client.fine_tuning.jobs.create(
+        model=model, training_file=await uploaded(client, chat(60))
+    )
+    knobs = [
+        await client.fine_tuning.jobs.create(
+            model=model,
+            training_file=await uploaded(client, chat(8)),
+            extra_body={"recipe": recipe},
+        )
+        for recipe in ({"ranks": 4}, {"rank": 1000})
     ]
-    assert ends[1].error is not None
-    assert "Line 4" in ends[1].error.message
+    jobs = (few, broken, leaked, silent, roles, long, *knobs)
+    async with working(gateway, base, tmp_path / "work", max_rows=50):
+        ends = [await ended(client, job.id) for job in jobs]
+    assert [job.status for job in ends] == ["failed"] * len(jobs)
+    errors = [job.error for job in ends if job.error is not None]
+    assert [(error.code, error.param) for error in errors] == [
+        ("too_few_rows", "training_file"),
+        ("row_not_json", "training_file"),
+        ("leaked_rows", "training_file"),
+        ("row_without_answer", "training_file"),
+        ("row_roles", "training_file"),
+        ("too_many_rows", "training_file"),
+        ("recipe_invalid", "recipe"),
+        ("recipe_invalid", "recipe"),
+    ]
+    assert "Line 4" in errors[1].message
+    assert "column 15" in errors[1].message
+    assert "`ranks`" in errors[6].message
+    assert "`rank`" in errors[7].message
+    # What was uploaded is as it was.
+    assert (await client.files.content(few.training_file)).content == chat(8)
+    assert not any((tmp_path / "work" / "jobs").iterdir())
 
 
 async def test_an_adapter_that_the_engines_could_not_serve_fails_its_job(
