@@ -11,13 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from services.cli.connection import Connection, connected
-from services.contracts.assistants import Profile
-from services.contracts.datasets import DatasetPolicy
-from services.contracts.jobs import TrainingSpec
 from services.contracts.keys import Scope
 
 documents = typer.Typer(help="Documents of a collection.", no_args_is_help=True)
-trainings = typer.Typer(help="Training jobs of the tuner.", no_args_is_help=True)
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 
 
@@ -99,65 +95,6 @@ async def search_documents(
             soft_wrap=True,
         )
         console.print(escape(one.text), soft_wrap=True)
-
-
-@trainings.command("add")
-@connected
-async def add_training(
-    connection: Connection,
-    adapter: Annotated[str, typer.Argument(help="The adapter's name; the result is a version.")],
-    rows: Annotated[Path, typer.Argument(help="Prompt/completion rows, one JSON object a line.")],
-    profile: Annotated[Path, typer.Option(help="The profile that it will be served with.")],
-    knob: Annotated[
-        list[str] | None, typer.Option(help="A recipe knob, `name=value`; may be given often.")
-    ] = None,
-    accept: Annotated[
-        list[str] | None,
-        typer.Option(help="An error of `inkstone data check` that you have looked at."),
-    ] = None,
-) -> None:
-    """Queue the training of an adapter."""
-    content = rows.read_bytes()
-    recipe = dict(one.split("=", 1) for one in knob or [] if "=" in one)
-    spec = TrainingSpec(
-        adapter=adapter,
-        profile=Profile.model_validate_json(profile.read_text(encoding="utf-8")),
-        recipe=recipe,
-        gate=DatasetPolicy(accepted=accept or []),
-    )
-
-    async with connection.gateway() as gateway:
-        job = await gateway.train(content, spec)
-    Console().print(f"{job.id} is {job.status}")
-
-
-@trainings.command("list")
-@connected
-async def list_trainings(connection: Connection) -> None:
-    """List training jobs, newest first."""
-    async with connection.gateway() as gateway:
-        page = await gateway.training_jobs()
-    table = Table("job", "adapter", "status", "step", "loss", "result", box=None)
-    for one in page.data:
-        at = one.progress
-        table.add_row(
-            one.id,
-            one.spec.adapter,
-            one.status,
-            f"{at.step}/{at.of}" if at else "",
-            f"{at.loss:.3f}" if at and at.loss is not None else "",
-            escape(one.adapter_version or one.error or ""),
-        )
-    Console().print(table)
-
-
-@trainings.command("cancel")
-@connected
-async def cancel_training(connection: Connection, job_id: str) -> None:
-    """Cancel a training job."""
-    async with connection.gateway() as gateway:
-        await gateway.cancel_training(job_id)
-    Console().print(f"{job_id} is asked to stop")
 
 
 @keys.command("create")

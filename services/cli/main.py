@@ -26,6 +26,7 @@ from services.cli import (
     releases,
     replicas,
     rollouts,
+    trainings,
 )
 from services.cli.failures import CommandError
 
@@ -47,7 +48,7 @@ app.add_typer(releases.releases, name="releases")
 app.add_typer(rollouts.rollouts, name="rollouts")
 app.add_typer(datasets.datasets, name="data")
 app.add_typer(replicas.replicas, name="replicas")
-app.add_typer(commands.trainings, name="trainings")
+app.add_typer(trainings.trainings, name="trainings")
 app.add_typer(commands.keys, name="keys")
 app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(jobs.index, name="index")

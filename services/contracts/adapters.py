@@ -55,6 +55,20 @@ class AdapterManifest(Wire):
     training: TrainingRecord = TrainingRecord()
 
 
+class AdapterEvidence(Wire):
+    """What an evaluation said of an adapter version."""
+
+    evaluation: str
+    """The evaluation's id."""
+    assistant: str
+    """The assistant, or the job, under whose prompt it was asked."""
+    cases: str
+    """The set."""
+    verdict: Literal["adopt", "reject", "insufficient"]
+    reason: str
+    finished_at: int
+
+
 class AdapterVersion(Wire):
     """One registered, immutable adapter version."""
 
@@ -72,6 +86,8 @@ class AdapterVersion(Wire):
     manifest: AdapterManifest
     replicas: dict[str, ReplicaAdapter] = Field(default_factory=dict)
     """By replica id: what each replica last proved of this version."""
+    evidence: list[AdapterEvidence] = Field(default_factory=list)
+    """Only when one version is read: what evaluations said of it, newest first."""
 
 
 class AdapterImport(Wire):

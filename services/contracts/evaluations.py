@@ -215,6 +215,8 @@ class Evaluation(Wire):
     """The candidate's."""
     rollout: str | None
     """The rollout whose gate this is."""
+    job: str | None = None
+    """The training job whose result this judges."""
     repeats: int
     rules: EvaluationRules
     state: EvaluationState

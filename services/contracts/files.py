@@ -9,6 +9,10 @@ from pydantic import Field
 from services.contracts.wire import Wire
 
 Purpose = Literal["assistants", "batch", "fine-tune", "user_data", "vision"]
+"""What a caller's file is for."""
+
+KeptPurpose = Literal[Purpose, "fine-tune-results"]
+"""What a file is for, those that a training leaves behind included."""
 
 FileName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f/\\]+$")]
 """A file's own name in any script, without folders and control characters."""
@@ -34,7 +38,7 @@ class FileObject(Wire):
     created_at: int
     expires_at: int | None = None
     filename: str
-    purpose: Purpose
+    purpose: KeptPurpose
     status: Literal["uploaded", "processed", "error"] = "processed"
     status_details: str | None = None
 

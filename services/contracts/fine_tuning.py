@@ -8,6 +8,7 @@ from pydantic import Field
 
 from services.contracts.assistants import AssistantName
 from services.contracts.datasets import DatasetPolicy
+from services.contracts.evaluations import EvaluationState, SetName, Verdict
 from services.contracts.files import FileId
 from services.contracts.wire import Wire
 
@@ -21,6 +22,10 @@ Metadata = Annotated[
     Field(max_length=16),
 ]
 """Up to 16 pairs of the caller's own."""
+
+
+Holdout = Annotated[float, Field(ge=0, le=0.5)]
+"""The share of the training file that is held out to judge by; 0 holds nothing out."""
 
 
 class Hyperparameters(Wire):
@@ -65,6 +70,10 @@ class FineTuningJobCreate(Wire):
     """LoRA knobs by `extra_body`: rank, alpha, learning_rate, max_length and more."""
     gate: DatasetPolicy = DatasetPolicy()
     """What the training file must meet, by `extra_body`."""
+    evaluation: SetName | None = None
+    """The set of cases that the model is judged by, by `extra_body`; held-out rows when unset."""
+    holdout: Holdout | None = None
+    """By `extra_body`; one in ten, at least 20 and at most 200, of 100 or more when unset."""
 
 
 class Asked(Wire):
@@ -85,6 +94,19 @@ class JobError(Wire):
     code: str
     message: str
     param: str | None = None
+
+
+class JobEvaluation(Wire):
+    """The comparison of a new adapter version with what was there before it."""
+
+    id: str | None
+    """The evaluation's; none when there was nothing to ask."""
+    cases: SetName | None = None
+    """The set: the one that was named, or one that bears the job's id."""
+    state: EvaluationState
+    verdict: Verdict | None = None
+    said: str
+    """In plain words."""
 
 
 class FineTuningJob(Wire):
@@ -113,6 +135,8 @@ class FineTuningJob(Wire):
     integrations: list[dict[str, Any]] = Field(default_factory=list)
     metadata: Metadata | None = None
     estimated_finish: int | None = None
+    inkstone: JobEvaluation | None = None
+    """Whether the new model is better than what was there, once it is known."""
 
 
 class FineTuningJobPage(Wire):
@@ -164,7 +188,7 @@ class FineTuningCheckpoint(Wire):
 
 
 class FineTuningCheckpointPage(Wire):
-    """A job's checkpoints, newest first: the finished adapter."""
+    """A job's checkpoints, newest first: the finished adapter, then earlier ones."""
 
     object: Literal["list"] = "list"
     data: list[FineTuningCheckpoint]

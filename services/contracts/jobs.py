@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from services.contracts.adapters import AdapterName
-from services.contracts.assistants import Profile
+from services.contracts.assistants import AssistantName, Profile
 from services.contracts.datasets import DatasetPolicy
-from services.contracts.fine_tuning import Asked
+from services.contracts.evaluations import SetName
+from services.contracts.fine_tuning import Asked, Holdout, JobEvaluation
 from services.contracts.wire import Wire
 
 JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
@@ -24,6 +25,10 @@ VALIDATION_FILE = "validation.jsonl"
 """The name of the rows that are only measured, where there are any."""
 
 
+CASES_FILE = "cases.jsonl"
+"""The name of the cases of an evaluation: given by its set, or made of held-out rows."""
+
+
 class TrainingSpec(Wire):
     """What to train."""
 
@@ -36,6 +41,13 @@ class TrainingSpec(Wire):
     description: str = ""
     gate: DatasetPolicy = DatasetPolicy()
     """What the rows must meet before they are trained on."""
+    assistant: AssistantName | None = None
+    """The assistant whose stable release it is compared with; the plain base when unset."""
+    grounded: bool = False
+    """Whether it will be served with retrieved passages."""
+    evaluation: SetName | None = None
+    """The set of cases that it is judged by; held-out rows when unset."""
+    holdout: Holdout | None = None
     asked: Asked | None = None
     """How it was asked for through OpenAI's surface."""
 
@@ -49,7 +61,7 @@ class TrainingProgress(Wire):
     trained_tokens: int = 0
     eta_seconds: float | None = None
     valid_loss: float | None = None
-    """Of the validation rows, once the training is over."""
+    """Of the rows that are only measured, as last measured."""
 
 
 class TrainingEvent(Wire):
@@ -63,6 +75,16 @@ class TrainingEvent(Wire):
     message: str
     data: dict[str, Any] | None = None
     """Measured figures."""
+
+
+class TrainedCheckpoint(Wire):
+    """An adapter as it was at a step of the training."""
+
+    step: int
+    train_loss: float | None = None
+    valid_loss: float | None = None
+    adapter_version: str | None = None
+    """Known once it is registered."""
 
 
 class TrainingJob(Wire):
@@ -82,6 +104,12 @@ class TrainingJob(Wire):
     progress: TrainingProgress | None = None
     adapter_version: str | None = None
     """The version that it made."""
+    checkpoints: list[TrainedCheckpoint] = Field(default_factory=list)
+    """Earlier ones that were kept, by step."""
+    result_files: list[str] = Field(default_factory=list)
+    """Ids of files: the losses as a table, and their picture."""
+    evaluation: JobEvaluation | None = None
+    """The comparison with what was there before."""
     error: str | None = None
     error_code: str | None = None
     cancel_requested: bool = False
@@ -100,6 +128,8 @@ class JobClaim(Wire):
     """A worker asks for work."""
 
     worker: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]
+    job: Annotated[str | None, Field(max_length=32)] = None
+    """The only job that it takes; any when unset."""
 
 
 class Lease(Wire):
@@ -109,7 +139,9 @@ class Lease(Wire):
     input_key: str
     """Where the rows lie in the artifact store."""
     output_key: str
-    """Where the worker puts the finished adapter."""
+    """Where the worker puts the finished adapter; `<output_key>-<step>` is for a kept one."""
+    report_key: str
+    """Where the worker puts the losses and the cases made of held-out rows."""
     lease_seconds: float
 
 
@@ -140,4 +172,6 @@ class JobResult(Wire):
     code: str | None = None
     """What kind of failure it was."""
     progress: TrainingProgress | None = None
+    checkpoints: list[TrainedCheckpoint] = Field(default_factory=list)
+    """Those that were kept, without the finished adapter."""
     events: list[TrainingEvent] = Field(default_factory=list)

@@ -27,6 +27,7 @@ from services.contracts.jobs import (
     LEARNING_RATE,
     ROWS_FILE,
     VALIDATION_FILE,
+    TrainedCheckpoint,
     TrainingJob,
     TrainingSpec,
 )
@@ -120,25 +121,18 @@ class FineTuningDesk:
         return await training_events.listed(self.training.registry, job_id, page)
 
     async def checkpoints(self, tenant: str, job_id: str) -> list[FineTuningCheckpoint]:
-        """List the models that a job left behind: the finished one."""
+        """List the models that a job left behind: the finished one, then earlier ones."""
         job = await training_jobs.one(self.training.registry, tenant, job_id)
         if job.adapter_version is None:
             return []
         at = job.progress
-        return [
-            FineTuningCheckpoint(
-                id=f"ftckpt_{job.id.removeprefix('job_')}",
-                created_at=job.finished_at or job.created_at,
-                fine_tuned_model_checkpoint=job.adapter_version,
-                fine_tuning_job_id=job.id,
-                step_number=at.step if at else 0,
-                metrics=CheckpointMetrics(
-                    step=at.step if at else None,
-                    train_loss=at.loss if at else None,
-                    full_valid_loss=at.valid_loss if at else None,
-                ),
-            )
-        ]
+        last = TrainedCheckpoint(
+            step=at.step if at else 0,
+            train_loss=at.loss if at else None,
+            valid_loss=at.valid_loss if at else None,
+            adapter_version=job.adapter_version,
+        )
+        return [_checkpoint_of(job, one) for one in (last, *reversed(job.checkpoints))]
 
     @property
     def _now(self) -> float:
@@ -156,6 +150,10 @@ class FineTuningDesk:
             profile=assistant.stable.profile if assistant else None,
             recipe={**_recipe(knobs, write.seed), **write.recipe},
             gate=write.gate,
+            assistant=write.model if assistant else None,
+            grounded=bool(assistant and assistant.stable.retrieval),
+            evaluation=write.evaluation,
+            holdout=write.holdout,
             asked=Asked(
                 model=write.model,
                 assistant=write.model if assistant else None,
@@ -208,14 +206,44 @@ def job_of(job: TrainingJob, now: float) -> FineTuningJob:
         error=_error_of(job),
         metadata=asked.metadata if asked else None,
         estimated_finish=finish,
+        result_files=job.result_files,
+        inkstone=job.evaluation,
     )
+
+
+def _checkpoint_of(job: TrainingJob, one: TrainedCheckpoint) -> FineTuningCheckpoint:
+    name = job.id.removeprefix("job_")
+    assert one.adapter_version is not None
+    return FineTuningCheckpoint(
+        id=f"ftckpt_{name}_{one.step}",
+        created_at=job.finished_at or job.created_at,
+        fine_tuned_model_checkpoint=one.adapter_version,
+        fine_tuning_job_id=job.id,
+        step_number=one.step,
+        metrics=CheckpointMetrics(
+            step=one.step, train_loss=one.train_loss, full_valid_loss=one.valid_loss
+        ),
+    )
+
+
+_PARAMS: Mapping[str, str | None] = {
+    "recipe_invalid": "recipe",
+    "recipe_unavailable": "recipe",
+    "training_too_long": "hyperparameters",
+    "out_of_memory": "recipe",
+    "disk_full": None,
+    "workers_lost": None,
+    "training_failed": None,
+}
+"""What a failure is about; any other code is the gate's or the examination's."""
 
 
 def _error_of(job: TrainingJob) -> JobError | None:
     if job.status != "failed":
         return None
     code = job.error_code or "training_failed"
-    return JobError(code=code, message=job.error or "The training failed.", param="training_file")
+    about = None if code.startswith("adapter_") else _PARAMS.get(code, "training_file")
+    return JobError(code=code, message=job.error or "The training failed.", param=about)
 
 
 def _recipe(knobs: Hyperparameters, seed: int | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from services.gateway.binding import Binding
 from services.gateway.chat_resources import open_answering
 from services.gateway.clients.retriever import Retriever
 from services.gateway.evaluation.opening import Evaluations, open_evaluations
+from services.gateway.evaluation.trainings import TrainingJudge
 from services.gateway.fine_tuning import FineTuningDesk
 from services.gateway.knowledge.desks import Desks, loops_of, open_desks
 from services.gateway.loops import Loop, running
@@ -32,6 +33,7 @@ from services.gateway.registry.key_usage import KeyUsage
 from services.gateway.registry.listening import FIRST_PAUSE_SECONDS, Listener
 from services.gateway.registry.schema import migrate
 from services.gateway.registry.snapshot import Snapshot
+from services.gateway.registry.training_jobs import JobLimits
 from services.gateway.rollouts.controller import Controller
 from services.gateway.rollouts.desk import RolloutDesk
 from services.gateway.rollouts.metrics import RolloutMetrics
@@ -99,8 +101,8 @@ async def open_resources(
         answering = await open_answering(stack, settings, registry, retriever, session, metrics)
         intake = _intake(registry, settings)
         await intake.sweep()
-        training = TrainingDesk(registry, intake.artifacts, intake, intake.staging)
         binding = Binding(registry, settings.warm_timeout_seconds)
+        training = _training(settings, registry, intake, binding)
         evaluating = open_evaluations(
             settings.evaluations, registry, binding, answering, retriever, metrics
         )
@@ -199,6 +201,20 @@ def _intake(registry: Registry, settings: Settings) -> AdapterIntake:
         staging=settings.data_dir / "staging",
         limits=AdapterLimits(settings.max_adapter_bytes, settings.max_adapter_files),
         import_dirs=settings.adapter_import_dirs,
+    )
+
+
+def _training(
+    settings: Settings, registry: Registry, intake: AdapterIntake, binding: Binding
+) -> TrainingDesk:
+    cases, limits = settings.evaluations, settings.training
+    return TrainingDesk(
+        registry,
+        intake.artifacts,
+        intake,
+        TrainingJudge(binding, cases.max_cases, cases.max_duration_seconds),
+        JobLimits(limits.lease_seconds, limits.max_attempts, limits.max_open, limits.max_running),
+        intake.staging,
     )
 
 

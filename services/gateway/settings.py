@@ -141,6 +141,19 @@ class EvaluationLimits(SettingsGroup):
     """How long the gateway that asks the cases may be silent before another one does."""
 
 
+class TrainingLimits(SettingsGroup):
+    """Bounds of training jobs."""
+
+    max_open: int = Field(default=100, ge=1)
+    """Jobs of one tenant that are queued, running or paused; one more is refused."""
+    max_running: int = Field(default=4, ge=1)
+    """Jobs of one tenant that workers have at the same time; further ones wait."""
+    lease_seconds: float = Field(default=60.0, gt=0)
+    """How long a worker may be silent before its job is another one's."""
+    max_attempts: int = Field(default=3, ge=1)
+    """How many workers may fall silent over a job before it fails."""
+
+
 class ContentKeeping(SettingsGroup):
     """Whose questions and answers are kept, for judging them later; nobody's by default."""
 
@@ -230,6 +243,8 @@ class Settings(ServiceSettings):
 
     max_training_bytes: int = Field(default=256 * _MIB, ge=1024)
     """The largest file of training rows."""
+    training: TrainingLimits = TrainingLimits()
+    """Bounds of training jobs."""
 
     files: FileLimits = FileLimits()
     """Bounds of uploaded files."""

@@ -33,3 +33,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health_routes(dict))
     app.include_router(metrics_route(registry))
     return app
+
+
+async def work_once(settings: Settings, job: str | None) -> bool:
+    """Work on one job without serving anything, and tell whether there was one."""
+    async with open_resources(settings, open_registry()) as resources:
+        return await resources.worker.once(job, settings.claim_seconds)

@@ -14,9 +14,9 @@ class JobQueue:
 
     peer: Peer
 
-    async def claim(self, worker: str) -> Lease | None:
-        """Ask for the oldest job that nobody holds."""
-        body = JobClaim(worker=worker).model_dump()
+    async def claim(self, worker: str, job: str | None = None) -> Lease | None:
+        """Ask for the oldest job that nobody holds, or for this one."""
+        body = JobClaim(worker=worker, job=job).model_dump()
         reply = await self.peer.json("POST", "/internal/jobs/claim", body=body)
         return Lease.model_validate(reply) if reply else None
 

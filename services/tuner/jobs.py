@@ -1,33 +1,25 @@
-"""The worker's loop: claim a job, train in a child process, hand the adapter over."""
+"""The worker's loop: claim a job, train in a child process, hand over what it made."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
-import signal
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from pydantic import ValidationError
 
 from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import ServiceError
-from services.chassis.processes import die_with_parent
-from services.contracts.jobs import (
-    ROWS_FILE,
-    VALIDATION_FILE,
-    JobResult,
-    Lease,
-    LeaseRenewal,
-)
+from services.chassis.errors import ServiceError, Unavailable, UpstreamFailed, UpstreamTimeout
+from services.contracts.jobs import JobResult, Lease, LeaseRenewal
+from services.tuner.children import Trainee
 from services.tuner.gateway import JobQueue
-from services.tuner.recipe import Recipe
+from services.tuner.shortages import DISK_FULL, MORE_ROOM, is_full_disk
 from services.tuner.watching import Watch
+from services.tuner.workshop import DiskFull, Place, Workshop, command_of
 
 RECIPE_INVALID = "recipe_invalid"
 """The code of a job whose knobs are not known or out of range."""
@@ -60,22 +52,18 @@ class Worker:
     name: str
     queue: JobQueue
     store: ArtifactStore
-    base: Path
-    end_of_turn: str
-    data_dir: Path
+    shop: Workshop
     metrics: JobMetrics
-    threads: int
     poll_seconds: float
     report_seconds: float
-    stop_seconds: float
+    deliver_seconds: float
+    """How long a result may wait for the gateway."""
 
     async def run(self) -> None:
         """Claim and work until cancelled."""
         while True:
             try:
-                lease = await self.queue.claim(self.name)
-                if lease is not None:
-                    await self._work(lease)
+                if await self._worked():
                     continue
             except ServiceError as error:
                 _log.warning("jobs.queue_failed", code=error.code, reason=error.message)
@@ -83,60 +71,96 @@ class Worker:
                 _log.exception("jobs.loop_failed")
             await asyncio.sleep(self.poll_seconds)
 
+    async def once(self, job: str | None, wait_seconds: float) -> bool:
+        """Work on one job, and tell whether there was one within the time.
+
+        Args:
+            job: the only one that will do; any when None. A job whose worker was killed is free
+                once its lease is over, so the wait is longer than a lease.
+        """
+        until = time.monotonic() + wait_seconds
+        while True:
+            with contextlib.suppress(Unavailable, UpstreamFailed, UpstreamTimeout):
+                if await self._worked(job):
+                    return True
+            if time.monotonic() >= until:
+                return False
+            await asyncio.sleep(self.poll_seconds)
+
+    async def _worked(self, job: str | None = None) -> bool:
+        lease = await self.queue.claim(self.name, job)
+        if lease is not None:
+            await self._work(lease)
+        return lease is not None
+
     async def _work(self, lease: Lease) -> None:
         job = lease.job
-        folder = self.data_dir / "jobs" / job.id
+        place = Place(self.shop.data_dir / "jobs" / job.id)
         _log.info("job.started", job=job.id, attempt=job.attempts)
         self.metrics.running.set(1)
         try:
-            result = await self._train(lease, folder)
-            await self.queue.finish(job.id, result)
+            result = await self._trained(lease, place)
+            await self._deliver(job.id, result)
             self.metrics.finished.labels(result.status).inc()
             _log.info("job.finished", job=job.id, status=result.status, error=result.error)
         finally:
             self.metrics.running.set(0)
         # A paused job goes on from its checkpoints.
         if result.status != "paused":
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(place.folder, ignore_errors=True)
 
-    async def _train(self, lease: Lease, folder: Path) -> JobResult:
-        """Run the training child beside the lease's renewals; the first to end decides."""
-        inputs, output = folder / "input", folder / "adapter"
-        if not inputs.exists():
-            await self.store.fetch_folder(lease.input_key, inputs)
-        try:
-            command = self._command(lease, inputs, output)
-        except ValueError as error:
-            return JobResult(
-                worker=self.name, status="failed", error=str(error), code=RECIPE_INVALID
-            )
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
+    async def _deliver(self, job: str, result: JobResult) -> None:
+        """Say how a job ended; a gateway that is away for a while is waited for."""
+        until = time.monotonic() + self.deliver_seconds
+        while True:
+            try:
+                await self.queue.finish(job, result)
+            except (Unavailable, UpstreamFailed, UpstreamTimeout) as error:
+                _log.warning("job.delivery_failed", job=job, code=error.code)
+                if time.monotonic() >= until:
+                    raise
+                await asyncio.sleep(self.report_seconds)
+            else:
+                return
+
+    async def _trained(self, lease: Lease, place: Place) -> JobResult:
         watch = Watch(clock=time.time)
-        reading = asyncio.gather(watch.progress_of(process), watch.errors_of(process))
-        renewing = asyncio.create_task(self._renew_until_lost(lease, watch))
-        ending = asyncio.create_task(process.wait())
         try:
-            await asyncio.wait({renewing, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if not ending.done():
-                return watch.result(self.name, watch.stopped, error=watch.stop_reason)
-            await reading
-            if process.returncode != 0:
-                return watch.result(self.name, "failed", error=watch.complaint())
-            await self.store.put_folder(lease.output_key, output)
-            return watch.result(self.name, "succeeded")
+            self.shop.check_room()
+            if not place.inputs.exists():
+                await self.store.fetch_folder(lease.input_key, place.inputs)
+            command = command_of(lease, place, self.shop)
+            if await self._train(lease, command, watch):
+                await self._store(lease, place, watch)
+        except ValidationError as error:
+            watch.fail(RECIPE_INVALID, _sentence(error))
+        except DiskFull as error:
+            watch.fail(DISK_FULL, str(error))
+        except OSError as error:
+            if not is_full_disk(error):
+                raise
+            watch.fail(DISK_FULL, f"The disk is full; {MORE_ROOM}.")
+        return watch.result(self.name)
+
+    async def _train(self, lease: Lease, command: list[str], watch: Watch) -> bool:
+        """Train beside the lease's renewals; the first to end decides."""
+        training = asyncio.create_task(Trainee(self.shop, watch).train(command))
+        renewing = asyncio.create_task(self._renew_until_lost(lease, watch))
+        try:
+            await asyncio.wait({renewing, training}, return_when=asyncio.FIRST_COMPLETED)
+            return training.done() and training.result()
         finally:
-            renewing.cancel()
-            await self._end(process)
-            reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(reading, renewing, return_exceptions=True)
+            for task in (training, renewing):
+                task.cancel()
+            await asyncio.gather(training, renewing, return_exceptions=True)
+
+    async def _store(self, lease: Lease, place: Place, watch: Watch) -> None:
+        for one in watch.kept:
+            folder = place.kept / str(one.step)
+            await self.store.put_folder(f"{lease.output_key}-{one.step}", folder)
+        await self.store.put_folder(lease.report_key, place.report)
+        await self.store.put_folder(lease.output_key, place.adapter)
+        watch.status = "succeeded"
 
     async def _renew_until_lost(self, lease: Lease, watch: Watch) -> None:
         """Renew at a third of the lease; return when the job is cancelled or somebody else's."""
@@ -153,44 +177,16 @@ class Worker:
                 continue
             watch.heard(news)
             if state.cancel_requested or not state.held:
-                watch.stop_reason = "cancelled on request" if state.held else "the lease was lost"
+                why = "cancelled on request" if state.held else "the lease was lost"
+                watch.stop("cancelled", why)
                 return
             if state.pause_requested:
-                watch.stopped, watch.stop_reason = "paused", "paused on request"
+                watch.stop("paused", "paused on request")
                 return
 
-    def _command(self, lease: Lease, inputs: Path, output: Path) -> list[str]:
-        spec = lease.job.spec
-        recipe = Recipe.model_validate({"threads": self.threads, **spec.recipe})
-        known = list[str]()
-        if spec.profile is not None:
-            profile = inputs / "profile.json"
-            profile.write_text(spec.profile.model_dump_json(), encoding="utf-8")
-            known += ["--profile", str(profile)]
-        if (inputs / VALIDATION_FILE).is_file():
-            known += ["--validation", str(inputs / VALIDATION_FILE)]
-        return [
-            sys.executable, "-m", "services.tuner.training",
-            "--base", str(self.base), "--rows", str(inputs / ROWS_FILE),
-            *known, "--name", spec.adapter, "--out", str(output),
-            "--description", spec.description, "--end-of-turn", self.end_of_turn,
-            "--rank", str(recipe.rank), "--alpha", str(recipe.alpha),
-            "--epochs", str(recipe.epochs), "--lr", str(recipe.learning_rate),
-            "--batch", str(recipe.batch), "--max-length", str(recipe.max_length),
-            "--precision", recipe.precision, "--seed", str(recipe.seed),
-            "--checkpoint-steps", str(recipe.checkpoint_steps),
-            "--threads", str(recipe.threads), "--gate", spec.gate.model_dump_json(), "--resume",
-        ]  # fmt: skip
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
-        """Stop the child and everything that it started."""
-        if process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            await asyncio.wait_for(process.wait(), self.stop_seconds)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    told = "is no knob of the recipe" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"The recipe's `{name}`: {told}; docs/tuning.md lists the knobs."

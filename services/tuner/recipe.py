@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.contracts.jobs import LEARNING_RATE
 
+PACKAGED_FOLDER, PACKAGED_BASE = "gemma-3-270m", "google/gemma-3-270m"
+"""The base that Inkstone prepares itself: its folder, and its name as a person knows it."""
+
 
 class Recipe(BaseModel):
     """How to train one LoRA adapter; every field has a default that suits a small base on a CPU."""
@@ -28,8 +31,14 @@ class Recipe(BaseModel):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     max_length: Annotated[int, Field(ge=16, le=32768)] = 768
     """A row with more tokens stops the training; nothing is cut silently."""
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
-    """Of the frozen base; the adapter's own weights and the optimiser are always float32."""
+    precision: Literal["bfloat16", "float32", "nf4"] = "bfloat16"
+    """Of the frozen base; `nf4` (QLoRA) needs a GPU and bitsandbytes. The adapter's own weights and
+    the optimiser are always float32."""
     checkpoint_steps: Annotated[int, Field(ge=1)] = 50
+    """A killed training goes on from the last multiple of so many steps."""
+    keep_every: Annotated[int | None, Field(ge=1)] = None
+    """Steps from one kept checkpoint to the next; the end of each epoch when unset."""
+    keep: Annotated[int, Field(ge=0, le=20)] = 2
+    """How many checkpoints before the last are kept as adapter versions: the latest so many."""
     seed: int = 1
     threads: Annotated[int, Field(ge=1)] = 1

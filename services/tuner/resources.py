@@ -13,7 +13,10 @@ from services.chassis.artifacts import ArtifactStore
 from services.chassis.http import Deadlines, Peer, open_session
 from services.tuner.gateway import JobQueue
 from services.tuner.jobs import JobMetrics, Worker
+from services.tuner.memory import default_limit
+from services.tuner.recipe import PACKAGED_BASE, PACKAGED_FOLDER
 from services.tuner.settings import Settings
+from services.tuner.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +50,32 @@ async def open_resources(
                 settings.worker,
                 JobQueue(peer),
                 ArtifactStore(settings.artifacts_url),
-                base_folder(settings),
-                settings.end_of_turn,
-                settings.data_dir,
+                _workshop(settings),
                 JobMetrics(registry),
-                settings.threads,
                 settings.poll_seconds,
                 settings.report_seconds,
-                settings.stop_seconds,
+                settings.deliver_seconds,
             ),
         )
+
+
+def _workshop(settings: Settings) -> Workshop:
+    base = base_folder(settings)
+    packaged = settings.base_model == PACKAGED_FOLDER
+    return Workshop(
+        base=base,
+        base_model=settings.base_name or (PACKAGED_BASE if packaged else base.name),
+        license=settings.base_license,
+        end_of_turn=settings.end_of_turn,
+        data_dir=settings.data_dir,
+        threads=settings.threads,
+        max_rows=settings.max_rows,
+        max_seconds=settings.max_training_seconds,
+        max_memory_bytes=settings.max_memory_bytes or default_limit(),
+        min_free_bytes=settings.min_free_bytes,
+        memory_look_seconds=settings.memory_look_seconds,
+        stop_seconds=settings.stop_seconds,
+    )
 
 
 def base_folder(settings: Settings) -> Path:

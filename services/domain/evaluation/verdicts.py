@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.contracts.evaluations import EvaluationRules, Verdict
+from services.contracts.evaluations import ComparisonFigures, EvaluationRules, Verdict
 from services.domain.evaluation.pairs import (
     CONFIDENCE,
     Difference,
@@ -61,6 +61,28 @@ def rule(main: Pairs, guards: Pairs, rules: EvaluationRules | None = None) -> Ru
         _to_hold(guards, kept, rules.guard_margin),
         "guard ",
     )
+
+
+def in_words(found: ComparisonFigures, baseline: str) -> str:
+    """Write a verdict as one would say it.
+
+    Args:
+        baseline: what the candidate was compared with.
+    """
+    main = found.main
+    count = main.both + main.gained + main.lost + main.neither
+    how, advice = _SAID[found.verdict]
+    return (
+        f"{how} {baseline}: {main.gained} gained, {main.lost} lost of {count}; {advice}. "
+        f"{found.reason[:1].upper()}{found.reason[1:]}."
+    )
+
+
+_SAID: dict[Verdict, tuple[str, str]] = {
+    "adopt": ("Better than", "adopt it"),
+    "reject": ("Not better than", "do not adopt it"),
+    "insufficient": ("Not shown to be better than", "do not adopt it yet"),
+}
 
 
 def told(pairs: Pairs, found: Difference) -> str:

@@ -19,7 +19,7 @@ from services.gateway.registry import (
     releases,
 )
 from services.gateway.registry.changes import Actor, Change, Registry
-from services.gateway.registry.evaluations import Wanted
+from services.gateway.registry.evaluations import NothingToCompare, Wanted
 from services.gateway.registry.idempotency import Attempt
 
 
@@ -27,12 +27,6 @@ class CasesInvalid(InvalidRequest):
     """A line of an evaluation set is no case."""
 
     code = "evaluation_cases_invalid"
-
-
-class NothingToCompare(InvalidRequest):
-    """Baseline and candidate are the same release."""
-
-    code = "nothing_to_compare"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from uuid import uuid4
 import structlog
 from prometheus_client import Counter
 
+from services.contracts.adapters import ReplicaAdapterState
 from services.contracts.assistants import Release
 from services.contracts.evaluation_cases import EvaluationCase
 from services.domain.evaluation.figures import Run, report_of
@@ -96,6 +97,9 @@ class Evaluator:
         if outdated:
             await self._fail(running, "its rollout no longer waits at this gate")
             return
+        if (refused := self._refused(running.evaluation.adapter)) is not None:
+            await self._fail(running, refused)
+            return
         task = await self._task(running)
         missing = await self._missing(task)
         if not missing:
@@ -114,6 +118,15 @@ class Evaluator:
         pair = await self.asker.both(task.caller, case, task.baseline, task.candidate, repeat)
         await evaluations.record(self.registry, task.running, *pair)
         self.asked.inc()
+
+    def _refused(self, adapter: str | None) -> str | None:
+        """Say why no live replica can serve the candidate's adapter; None while one may."""
+        live = [replica for replica in self.registry.keeper.current.replicas if replica.live]
+        said = [replica.adapters.get(adapter or "") for replica in live]
+        if not said or any(one is None or one.state != ReplicaAdapterState.FAILED for one in said):
+            return None
+        why = next((one.reason for one in said if one and one.reason), "they gave no reason")
+        return f"no replica can serve {adapter!r}: {why.rstrip('.')}"
 
     async def _task(self, running: Running) -> _Task:
         evaluation, tenant = running.evaluation, running.tenant

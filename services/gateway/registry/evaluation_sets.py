@@ -38,14 +38,19 @@ async def put(
     registry: Registry, actor: Actor, name: str, cases: Sequence[EvaluationCase]
 ) -> EvaluationSet:
     """Make these the cases of a set; the same cases again change nothing."""
-    hash_ = dataset_hash(cases)
     async with registry.change(actor) as change:
-        known = await _row(change.connection, actor.tenant, name)
-        if known is None or known.hash != hash_:
-            await _replace(change, name, hash_, cases)
-            detail = {"dataset_hash": hash_, "cases": len(cases)}
-            await change.record("evaluation_set.put", None, name, detail)
-        return await find(change.connection, actor.tenant, name)
+        return await set_cases(change, name, cases)
+
+
+async def set_cases(change: Change, name: str, cases: Sequence[EvaluationCase]) -> EvaluationSet:
+    """Make these the cases of a set, within a change."""
+    hash_, tenant = dataset_hash(cases), change.actor.tenant
+    known = await _row(change.connection, tenant, name)
+    if known is None or known.hash != hash_:
+        await _replace(change, name, hash_, cases)
+        detail = {"dataset_hash": hash_, "cases": len(cases)}
+        await change.record("evaluation_set.put", None, name, detail)
+    return await find(change.connection, tenant, name)
 
 
 async def find(connection: AsyncConnection, tenant: str, name: str) -> EvaluationSet:

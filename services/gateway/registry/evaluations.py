@@ -11,7 +11,8 @@ from sqlalchemy import Row, Select, String, cast, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.errors import Conflict, NotFound
+from services.chassis.errors import Conflict, InvalidRequest, NotFound
+from services.contracts.adapters import AdapterEvidence
 from services.contracts.assistants import Release
 from services.contracts.evaluations import (
     AnswerResult,
@@ -21,9 +22,11 @@ from services.contracts.evaluations import (
     EvaluationRules,
     EvaluationSet,
 )
+from services.contracts.fine_tuning import JobEvaluation
+from services.domain.evaluation.verdicts import in_words
 from services.domain.rendering import prompt_hash
 from services.domain.rollouts.states import State
-from services.gateway.registry import releases, tables
+from services.gateway.registry import releases, tables, training_jobs
 from services.gateway.registry.changes import Change, Registry, Subject
 from services.gateway.registry.paging import Page, page_of
 from services.gateway.registry.rows import release_of
@@ -42,6 +45,12 @@ class EvaluationOver(Conflict):
     """The evaluation is over; what it found stays."""
 
     code = "evaluation_over"
+
+
+class NothingToCompare(InvalidRequest):
+    """Baseline and candidate are the same release."""
+
+    code = "nothing_to_compare"
 
 
 class ReleaseNotFound(NotFound):
@@ -64,6 +73,8 @@ class Wanted:
     rollout: str | None = None
     gated_at: float | None = None
     """When the rollout came to its gate."""
+    job: str | None = None
+    """The training job that made the candidate's adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,7 @@ async def begin(change: Change, wanted: Wanted) -> Evaluation:
             prompt_hash=prompt_hash(candidate.profile),
             rollout=wanted.rollout,
             gated_at=wanted.gated_at,
+            job=wanted.job,
             repeats=wanted.repeats,
             rules=wanted.rules.model_dump(mode="json"),
             state="running",
@@ -106,6 +118,7 @@ async def begin(change: Change, wanted: Wanted) -> Evaluation:
         "baseline": wanted.baseline.id,
         "candidate": candidate.id,
         "rollout": wanted.rollout,
+        "job": wanted.job,
     }
     await change.record("evaluation.begun", None, id_, detail)
     return await find(change.connection, change.actor.tenant, id_)
@@ -119,10 +132,24 @@ async def finish(change: Change, evaluation: Evaluation, report: EvaluationRepor
     found = report.comparison
     assert found is not None
     written = report.model_dump(mode="json")
-    if not await _end(
+    ended = await _end(
         change, evaluation.id, "done", found.reason, verdict=found.verdict, report=written
-    ):
+    )
+    if not ended:
         return
+    if evaluation.job is not None:
+        told = in_words(found, name_of_baseline(evaluation))
+        await training_jobs.judge(
+            change,
+            evaluation.job,
+            JobEvaluation(
+                id=evaluation.id,
+                cases=evaluation.cases,
+                state="done",
+                verdict=found.verdict,
+                said=told,
+            ),
+        )
     if found.verdict == "adopt":
         await releases.attest(change, evaluation.assistant, _number(evaluation.candidate))
         change.touched.add(Subject.ASSISTANTS)
@@ -133,6 +160,7 @@ async def finish(change: Change, evaluation: Evaluation, report: EvaluationRepor
 async def fail(change: Change, id_: str, reason: str) -> None:
     """Give an evaluation up."""
     if await _end(change, id_, "failed", reason):
+        await _tell_job(change, id_)
         await change.record("evaluation.failed", None, id_, {"why": reason})
 
 
@@ -145,8 +173,25 @@ async def cancel(change: Change, id_: str) -> Evaluation:
     found = await find(change.connection, change.actor.tenant, id_)
     if not await _end(change, id_, "cancelled", change.actor.reason):
         raise EvaluationOver(f"The evaluation {id_!r} is {found.state}; begin another one.")
+    await _tell_job(change, id_)
     await change.record("evaluation.cancelled", None, id_)
     return await find(change.connection, change.actor.tenant, id_)
+
+
+async def _tell_job(change: Change, id_: str) -> None:
+    """Let the job whose result was judged know that there is no verdict."""
+    found = await find(change.connection, change.actor.tenant, id_)
+    if found.job is None:
+        return
+    why = f": {found.reason}" if found.reason else ""
+    said = f"The comparison {id_} was {found.state}{why}"
+    told = JobEvaluation(id=id_, cases=found.cases, state=found.state, said=said)
+    await training_jobs.judge(change, found.job, told)
+
+
+def name_of_baseline(evaluation: Evaluation) -> str:
+    """Name what a candidate is compared with, for a reader."""
+    return "the base" if evaluation.assistant == evaluation.job else evaluation.baseline
 
 
 async def record(
@@ -197,6 +242,26 @@ async def find(connection: AsyncConnection, tenant: str, id_: str) -> Evaluation
         raise EvaluationNotFound(f"There is no evaluation {id_!r}.")
     report = EvaluationReport.model_validate(row.report) if row.report else None
     return _evaluation_of(row, report)
+
+
+async def of_adapter(connection: AsyncConnection, tenant: str, id_: str) -> list[AdapterEvidence]:
+    """List what evaluations said of an adapter version, newest first."""
+    table = _evaluations.c
+    query = select(_evaluations).where(
+        table.tenant == tenant, table.adapter == id_, table.verdict.is_not(None)
+    )
+    rows = await connection.execute(query.order_by(table.finished_at.desc(), table.id))
+    return [
+        AdapterEvidence(
+            evaluation=row.id,
+            assistant=row.assistant,
+            cases=row.cases,
+            verdict=row.verdict,
+            reason=row.reason,
+            finished_at=row.finished_at,
+        )
+        for row in rows
+    ]
 
 
 async def of_gate(
@@ -352,6 +417,7 @@ def _evaluation_of(row: Row[Any], report: EvaluationReport | None = None) -> Eva
         candidate=f"{row.assistant}/{row.candidate}",
         adapter=row.adapter,
         rollout=row.rollout,
+        job=row.job,
         repeats=row.repeats,
         rules=row.rules,
         state=row.state,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 
 from services.chassis.errors import Conflict, NotFound
-from services.contracts.files import FileObject, Purpose
+from services.contracts.files import FileObject, KeptPurpose
 from services.gateway.registry import tables
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.paging import Page, page_of
@@ -49,7 +49,7 @@ class NewFile:
     """A file that is about to be stored."""
 
     filename: str
-    purpose: Purpose
+    purpose: KeptPurpose
     bytes: int
     expires_after_seconds: int | None
 
@@ -95,6 +95,27 @@ async def keep(registry: Registry, actor: Actor, file_id: str) -> FileObject:
         row = (await change.connection.execute(kept.returning(*_files.c))).one()
         await change.record("file.uploaded", None, file_id, {"purpose": row.purpose})
     return _file_of(row)
+
+
+async def keep_result(change: Change, file_id: str, file: NewFile) -> None:
+    """Let a file exist that Inkstone made itself; one that is there already stays."""
+    known = await change.connection.scalar(select(_files.c.id).where(_files.c.id == file_id))
+    if known is not None:
+        return
+    await change.connection.execute(
+        insert(_files).values(
+            id=file_id,
+            tenant=change.actor.tenant,
+            filename=file.filename,
+            purpose=file.purpose,
+            bytes=file.bytes,
+            state="kept",
+            created_at=change.second,
+            created_by=change.actor.key_id,
+            expires_at=None,
+        )
+    )
+    await change.record("file.uploaded", None, file_id, {"purpose": file.purpose})
 
 
 async def one(registry: Registry, tenant: str, file_id: str) -> FileObject:

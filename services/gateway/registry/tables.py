@@ -305,6 +305,9 @@ class _TrainingJobColumns(TypedColumns):
     error_code: Named[str | None] = Column(String(64))
     cancel_requested: Named[bool]
     pause_requested: Named[bool]
+    checkpoints: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    result_files: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    evaluation: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
 
 
 training_jobs = Table(
@@ -337,7 +340,7 @@ class _FileColumns(TypedColumns):
     id: Named[str] = Column(String(32), primary_key=True)
     tenant: Named[str] = Column(String(63))
     filename: Named[str] = Column(Text)
-    purpose: Named[str] = Column(String(16))
+    purpose: Named[str] = Column(String(32))
     bytes: Named[int] = Column(BigInteger)
     state: Named[str] = Column(String(16), index=True)
     created_at: Named[int] = Column(BigInteger)
@@ -447,6 +450,7 @@ class _EvaluationColumns(TypedColumns):
     prompt_hash: Named[str] = Column(String(12))
     rollout: Named[str | None] = Column(String(32))
     gated_at: Named[float | None] = Column(Double, nullable=True)
+    job: Named[str | None] = Column(String(32))
     repeats: Named[int] = Column(Integer)
     rules: Named[Any] = Column(JSON, nullable=False)
     state: Named[str] = Column(String(16), index=True)
@@ -470,7 +474,8 @@ evaluations = Table(
 )
 """Evaluations of a candidate release beside a baseline, and what they found.
 
-One that a rollout's gate began names the rollout, and in `gated_at` when it came to the gate.
+One that a rollout's gate began names the rollout, and in `gated_at` when it came to the gate; one
+that judges what a training made names the job.
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Row, insert, select
 
@@ -37,15 +37,16 @@ async def add(change: Change, job: str, attempt: int, events: Sequence[TrainingE
         )
 
 
-async def say(change: Change, job: str, message: str) -> None:
+async def say(
+    change: Change, job: str, message: str, level: Literal["info", "warn"] = "info"
+) -> None:
     """Write down what the gateway itself did."""
     said = await change.connection.scalars(
         select(_events.c.number).where(_events.c.job == job, _events.c.attempt == BY_GATEWAY)
     )
     number = max(said, default=0) + 1
-    await add(
-        change, job, BY_GATEWAY, [TrainingEvent(number=number, at=change.now, message=message)]
-    )
+    event = TrainingEvent(number=number, at=change.now, level=level, message=message)
+    await add(change, job, BY_GATEWAY, [event])
 
 
 async def listed(

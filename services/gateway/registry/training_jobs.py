@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from secrets import token_hex
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.errors import Conflict, NotFound
+from services.chassis.errors import Conflict, NotFound, Overloaded
+from services.contracts.fine_tuning import JobEvaluation
 from services.contracts.jobs import (
+    JobClaim,
     JobResult,
     Lease,
     LeaseRenewal,
     LeaseState,
+    TrainedCheckpoint,
     TrainingJob,
     TrainingSpec,
 )
@@ -22,15 +26,45 @@ from services.gateway.registry import tables, training_events
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.paging import Page, page_of
 
-LEASE_SECONDS = 60.0
-"""How long a worker may be silent before its job is somebody else's."""
-
-MAX_ATTEMPTS = 3
-"""A job that has killed so many workers fails."""
+RETRY_SECONDS = 60.0
+"""When a caller with too many jobs is told to come back."""
 
 _jobs = tables.training_jobs
 
 _OPEN = ("queued", "running", "paused")
+
+
+class TooManyJobs(Overloaded):
+    """The tenant has as many jobs that have not ended as it may."""
+
+    code = "too_many_training_jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """Bounds of training jobs."""
+
+    lease_seconds: float
+    """How long a worker may be silent before its job is somebody else's."""
+    max_attempts: int
+    """A job that has lost so many workers fails."""
+    max_open: int
+    """Jobs of one tenant that have not ended."""
+    max_running: int
+    """Jobs of one tenant that run at the same time; further ones wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the gateway took over from a finished training."""
+
+    adapter_version: str | None = None
+    checkpoints: Sequence[TrainedCheckpoint] = ()
+    result_files: Sequence[str] = ()
+
+
+Judged = Callable[[Change], Awaitable[JobEvaluation | None]]
+"""Begins the comparison with what was there before, within the change that ends a job."""
 
 
 def new_job_id() -> str:
@@ -48,8 +82,25 @@ def output_folder(job: TrainingJob) -> str:
     return f"jobs/{job.id}/output-{job.attempts}"
 
 
-async def queue(change: Change, job_id: str, spec: TrainingSpec) -> TrainingJob:
-    """Queue a job whose rows already lie in the artifact store."""
+def report_folder(job: TrainingJob) -> str:
+    """Name the artifact folder for a job's losses and cases; each attempt has its own."""
+    return f"jobs/{job.id}/report-{job.attempts}"
+
+
+async def queue(change: Change, job_id: str, spec: TrainingSpec, limits: JobLimits) -> TrainingJob:
+    """Queue a job whose rows already lie in the artifact store.
+
+    Raises:
+        TooManyJobs: the tenant has as many as it may.
+    """
+    mine = select(func.count()).select_from(_jobs).where(_jobs.c.tenant == change.actor.tenant)
+    held = await change.connection.scalar(mine.where(_jobs.c.status.in_(_OPEN)))
+    if (held or 0) >= limits.max_open:
+        raise TooManyJobs(
+            f"{held} training jobs have not ended and {limits.max_open} may be; wait for one, or "
+            "cancel one.",
+            retry_after_seconds=RETRY_SECONDS,
+        )
     await change.connection.execute(
         insert(_jobs).values(
             id=job_id,
@@ -163,18 +214,13 @@ async def _told(change: Change, job_id: str, what: str) -> None:
     await change.record(f"training.{what}_requested", None, job_id)
 
 
-async def claim(registry: Registry, actor: Actor, worker: str) -> Lease | None:
+async def claim(
+    registry: Registry, actor: Actor, wish: JobClaim, limits: JobLimits
+) -> Lease | None:
     """Give a worker the oldest job that is queued or whose worker fell silent."""
     async with registry.change(actor) as change:
-        await _give_up_on_hopeless(change)
-        row = (
-            await change.connection.execute(
-                select(_jobs)
-                .where(_free(change.now))
-                .order_by(_jobs.c.created_at, _jobs.c.id)
-                .limit(1)
-            )
-        ).one_or_none()
+        await _give_up_on_hopeless(change, limits)
+        row = (await change.connection.execute(_next(change.now, wish, limits))).one_or_none()
         if row is None:
             return None
         await change.connection.execute(
@@ -182,23 +228,42 @@ async def claim(registry: Registry, actor: Actor, worker: str) -> Lease | None:
             .where(_jobs.c.id == row.id)
             .values(
                 status="running",
-                worker=worker,
-                lease_until=change.now + LEASE_SECONDS,
+                worker=wish.worker,
+                lease_until=change.now + limits.lease_seconds,
                 attempts=row.attempts + 1,
             )
         )
-        await change.record("training.claimed", None, row.id, {"worker": worker})
-        tenant, job_id = row.tenant, row.id
-    job = await one(registry, tenant, job_id)
+        await change.record("training.claimed", None, row.id, {"worker": wish.worker})
+        job = await find(change.connection, row.tenant, row.id)
     return Lease(
         job=job,
         input_key=input_folder(job.id),
         output_key=output_folder(job),
-        lease_seconds=LEASE_SECONDS,
+        report_key=report_folder(job),
+        lease_seconds=limits.lease_seconds,
     )
 
 
-async def renew(registry: Registry, actor: Actor, job_id: str, renewal: LeaseRenewal) -> LeaseState:
+def _next(now: float, wish: JobClaim, limits: JobLimits) -> Select[Any]:
+    """Select the oldest job that is free, of a tenant that may have one more running."""
+    abandoned = (_jobs.c.status == "running") & (_jobs.c.lease_until < now)
+    other = _jobs.alias("other")
+    running = (
+        select(func.count())
+        .select_from(other)
+        .where(other.c.tenant == _jobs.c.tenant, other.c.status == "running")
+        .scalar_subquery()
+    )
+    free = abandoned | ((_jobs.c.status == "queued") & (running < limits.max_running))
+    chosen = select(_jobs).where(free)
+    if wish.job is not None:
+        chosen = chosen.where(_jobs.c.id == wish.job)
+    return chosen.order_by(_jobs.c.created_at, _jobs.c.id).limit(1)
+
+
+async def renew(
+    registry: Registry, actor: Actor, job_id: str, renewal: LeaseRenewal, limits: JobLimits
+) -> LeaseState:
     """Prolong a worker's lease, unless the job is no longer its own."""
     progress = {"progress": renewal.progress.model_dump()} if renewal.progress else {}
     async with registry.change(actor) as change:
@@ -207,7 +272,7 @@ async def renew(registry: Registry, actor: Actor, job_id: str, renewal: LeaseRen
                 update(_jobs)
                 .where(_jobs.c.id == job_id, _jobs.c.status == "running")
                 .where(_jobs.c.worker == renewal.worker)
-                .values(lease_until=change.now + LEASE_SECONDS, **progress)
+                .values(lease_until=change.now + limits.lease_seconds, **progress)
                 .returning(_jobs.c.cancel_requested, _jobs.c.pause_requested, _jobs.c.attempts)
             )
         ).one_or_none()
@@ -222,9 +287,10 @@ async def renew(registry: Registry, actor: Actor, job_id: str, renewal: LeaseRen
 async def finish(
     registry: Registry,
     actor: Actor,
-    job_id: str,
+    job: TrainingJob,
     result: JobResult,
-    adapter_version: str | None,
+    made: Made,
+    judged: Judged,
 ) -> None:
     """Write how a job ended or that it rests; the same worker saying it twice changes nothing.
 
@@ -232,39 +298,75 @@ async def finish(
         Conflict: when the job is somebody else's by now.
     """
     async with registry.change(actor) as change:
-        before = await change.connection.scalar(select(_jobs.c.status).where(_jobs.c.id == job_id))
+        before = await change.connection.scalar(select(_jobs.c.status).where(_jobs.c.id == job.id))
         row = (
             await change.connection.execute(
                 update(_jobs)
-                .where(_jobs.c.id == job_id, _jobs.c.worker == result.worker)
+                .where(_jobs.c.id == job.id, _jobs.c.worker == result.worker)
                 .where(or_(_jobs.c.status == "running", _jobs.c.status == result.status))
-                .values(
-                    status=result.status,
-                    finished_at=None if result.status == "paused" else change.second,
-                    error=result.error,
-                    error_code=result.code,
-                    adapter_version=adapter_version,
-                    pause_requested=False,
-                    **({"progress": result.progress.model_dump()} if result.progress else {}),
-                )
+                .values(_ending(change, result, made))
                 .returning(_jobs.c.attempts)
             )
         ).one_or_none()
         if row is None:
-            raise Conflict(
-                f"The job {job_id!r} is no longer this worker's; its result is not kept.",
-                code="lease_lost",
-            )
-        await training_events.add(change, job_id, row.attempts, result.events)
-        for said in _closing(result, adapter_version) if before == "running" else []:
-            await training_events.say(change, job_id, said)
-        await change.record(f"training.{result.status}", None, job_id, {"error": result.error})
+            raise lost(job.id)
+        await training_events.add(change, job.id, row.attempts, result.events)
+        if before == "running":
+            await _close(change, job, result, made, judged)
+        await change.record(f"training.{result.status}", None, job.id, {"error": result.error})
 
 
-def _closing(result: JobResult, adapter_version: str | None) -> list[str]:
-    if adapter_version is not None:
-        return [f"New fine-tuned model created: {adapter_version}", "The job has succeeded"]
-    return [f"The job is {result.status}" + (f": {result.error}" if result.error else "")]
+def _ending(change: Change, result: JobResult, made: Made) -> dict[str, Any]:
+    progress = {"progress": result.progress.model_dump()} if result.progress else {}
+    return {
+        "status": result.status,
+        "finished_at": None if result.status == "paused" else change.second,
+        "error": result.error,
+        "error_code": result.code,
+        "adapter_version": made.adapter_version,
+        "checkpoints": [one.model_dump() for one in made.checkpoints],
+        "result_files": list(made.result_files),
+        "pause_requested": False,
+        **progress,
+    }
+
+
+async def _close(
+    change: Change, job: TrainingJob, result: JobResult, made: Made, judged: Judged
+) -> None:
+    """Say how a job ended, and begin to compare what it made."""
+    if made.adapter_version is None:
+        reason = f": {result.error}" if result.error else ""
+        await training_events.say(change, job.id, f"The job is {result.status}{reason}")
+        return
+    for one in made.checkpoints:
+        told = f"Checkpoint created at step {one.step}: {one.adapter_version}"
+        await training_events.say(change, job.id, told)
+    await training_events.say(
+        change, job.id, f"New fine-tuned model created: {made.adapter_version}"
+    )
+    await training_events.say(change, job.id, "The job has succeeded")
+    found = await judged(
+        replace(change, actor=Actor(job.tenant, job.created_by, f"made by {job.id}"))
+    )
+    if found is not None:
+        await judge(change, job.id, found)
+
+
+async def judge(change: Change, job_id: str, found: JobEvaluation) -> None:
+    """Write how a new version compares with what was there before."""
+    written = update(_jobs).where(_jobs.c.id == job_id)
+    await change.connection.execute(written.values(evaluation=found.model_dump(mode="json")))
+    level: Literal["info", "warn"] = "info" if found.state in ("running", "done") else "warn"
+    await training_events.say(change, job_id, found.said, level)
+
+
+def lost(job_id: str) -> Conflict:
+    """Tell a worker that its job is somebody else's by now."""
+    return Conflict(
+        f"The job {job_id!r} is no longer this worker's; its result is not kept.",
+        code="lease_lost",
+    )
 
 
 async def held_by(registry: Registry, job_id: str, worker: str) -> TrainingJob:
@@ -280,30 +382,22 @@ async def held_by(registry: Registry, job_id: str, worker: str) -> TrainingJob:
             )
         ).one_or_none()
     if row is None:
-        raise Conflict(
-            f"The job {job_id!r} is no longer this worker's; its result is not kept.",
-            code="lease_lost",
-        )
+        raise lost(job_id)
     return _job_of(row)
 
 
-async def _give_up_on_hopeless(change: Change) -> None:
+async def _give_up_on_hopeless(change: Change, limits: JobLimits) -> None:
     await change.connection.execute(
         update(_jobs)
         .where(_jobs.c.status == "running", _jobs.c.lease_until < change.now)
-        .where(_jobs.c.attempts >= MAX_ATTEMPTS)
+        .where(_jobs.c.attempts >= limits.max_attempts)
         .values(
             status="failed",
             finished_at=change.second,
-            error=f"{MAX_ATTEMPTS} workers fell silent while they worked on it",
+            error=f"{limits.max_attempts} workers fell silent while they worked on it",
             error_code="workers_lost",
         )
     )
-
-
-def _free(now: float) -> Any:
-    abandoned = (_jobs.c.status == "running") & (_jobs.c.lease_until < now)
-    return (_jobs.c.status == "queued") | abandoned
 
 
 def _job_of(row: Row[Any]) -> TrainingJob:
@@ -323,4 +417,7 @@ def _job_of(row: Row[Any]) -> TrainingJob:
         error_code=row.error_code,
         cancel_requested=row.cancel_requested,
         pause_requested=row.pause_requested,
+        checkpoints=row.checkpoints or [],
+        result_files=row.result_files or [],
+        evaluation=row.evaluation,
     )

@@ -10,7 +10,7 @@ from services.contracts.adapters import AdapterVersion, AdapterVersionId, Adapte
 from services.contracts.knowledge import Deleted
 from services.gateway.adapters.submission import OPENAPI_BODY, submitted
 from services.gateway.dependencies import ActorDep, AttemptDep, Operator, PageDep, ResourcesDep
-from services.gateway.registry import adapters
+from services.gateway.registry import adapters, evaluations
 
 router = APIRouter(prefix="/admin/adapters", tags=["adapters"])
 
@@ -54,10 +54,12 @@ async def list_adapters(
 async def get_adapter(
     resources: ResourcesDep, operator: Operator, version_id: VersionPath
 ) -> AdapterVersion:
-    """Describe an adapter version, with what each live replica proved of it."""
+    """Describe an adapter version: what each live replica proved, what evaluations said."""
     async with resources.registry.database.read() as connection:
         version = await adapters.find(connection, operator.tenant, version_id)
-    return adapters.with_replicas(version, resources.snapshot)
+        evidence = await evaluations.of_adapter(connection, operator.tenant, version_id)
+    seen = adapters.with_replicas(version, resources.snapshot)
+    return seen.model_copy(update={"evidence": evidence})
 
 
 @router.delete("/{version_id}")

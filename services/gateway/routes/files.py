@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
-from services.contracts.files import FileId, FileObject, FilePage, Purpose
+from services.contracts.files import FileId, FileObject, FilePage, KeptPurpose
 from services.contracts.knowledge import Deleted
 from services.gateway.dependencies import Filer, ResourcesDep
 from services.gateway.knowledge.submission import OPENAPI_BODY, submitted
@@ -38,7 +38,7 @@ async def list_files(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = MAX_PAGE,
     after: Annotated[FileId | None, Query()] = None,
     order: Order = "desc",
-    purpose: Purpose | None = None,
+    purpose: KeptPurpose | None = None,
 ) -> FilePage:
     """List the tenant's files, newest first unless `order` says otherwise."""
     data, has_more = await files.listed(

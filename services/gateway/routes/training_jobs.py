@@ -72,7 +72,7 @@ async def cancel_job(
 @router.post("/internal/jobs/claim")
 async def claim_job(resources: ResourcesDep, caller: Internal, claim: JobClaim) -> Lease | None:
     """Give a worker the oldest job that nobody works on, or nothing."""
-    return await training_jobs.claim(resources.registry, _worker(caller.key_id), claim.worker)
+    return await resources.training.claim(_worker(caller.key_id), claim)
 
 
 @router.post("/internal/jobs/{job_id}/renew")
@@ -80,7 +80,7 @@ async def renew_lease(
     resources: ResourcesDep, caller: Internal, job_id: str, renewal: LeaseRenewal
 ) -> LeaseState:
     """Prolong a lease; says whether the job is still the worker's and wanted."""
-    return await training_jobs.renew(resources.registry, _worker(caller.key_id), job_id, renewal)
+    return await resources.training.renew(_worker(caller.key_id), job_id, renewal)
 
 
 @router.post("/internal/jobs/{job_id}/finish", status_code=204)

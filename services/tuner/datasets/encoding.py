@@ -45,6 +45,7 @@ class TokenCount:
     trained: int
     trained_min: int
     trained_mean: float
+    trained_max: int
     longest: int
 
 
@@ -128,5 +129,6 @@ def count_tokens(rows: Sequence[EncodedRow]) -> TokenCount:
         trained=sum(trained),
         trained_min=min(trained),
         trained_mean=sum(trained) / len(trained),
+        trained_max=max(trained),
         longest=max(lengths),
     )

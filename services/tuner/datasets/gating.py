@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from services.contracts.assistants import Profile
 from services.contracts.datasets import DatasetPolicy, Finding
 from services.domain.datasets.gate import Surroundings, checked
 from services.domain.datasets.prompts import system_of
-from services.tuner.datasets.rows import RowError, read_rows
+from services.tuner.datasets.rows import RowError
 
 
 def gated(
-    rows: Path, profile: Profile | None, policy: DatasetPolicy, *, validation: Path | None = None
+    rows: Path,
+    profile: Profile | None,
+    policy: DatasetPolicy,
+    *,
+    judged: Sequence[str] = (),
+    grounded: bool = False,
 ) -> list[Finding]:
     """Check a training file against the profile that it is trained for.
 
     Lengths are left to the encoding, which counts every row exactly.
+
+    Args:
+        judged: the questions that the adapter will be judged by.
+        grounded: whether it will be served with retrieved passages.
 
     Returns:
         The warnings.
@@ -25,8 +35,7 @@ def gated(
         RowError: the worst error's code, with all of them in its message.
     """
     around = Surroundings(
-        judged=[row.prompt[-1].content for row in read_rows(validation)] if validation else (),
-        system=system_of(profile) if profile else None,
+        judged=judged, system=system_of(profile) if profile else None, grounded=grounded
     )
     with rows.open("rb") as lines:
         report = checked(lines, around, policy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +31,13 @@ class Row:
     answer: str
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Read a whole training file.
+def rows_of(examples: Iterable[Example]) -> list[Row]:
+    """Split conversations into what is trained."""
+    return [row for example in examples for row in _rows_of(example)]
+
+
+def read_file(path: Path) -> list[Example]:
+    """Read the conversations of a whole training file.
 
     Raises:
         RowError: the code of the first finding of the gate that keeps a line from being read, or
@@ -43,10 +48,9 @@ def read_rows(path: Path) -> list[Row]:
     for finding in reading.findings:
         if finding.severity == "error":
             raise RowError(finding.code, f"{finding.message}. {finding.mend}", finding.rows[0])
-    rows = [row for example in reading.examples for row in _rows_of(example)]
-    if not rows:
+    if not reading.examples:
         raise RowError("file_empty", f"{path.name} holds no rows; write one JSON object a line.")
-    return rows
+    return reading.examples
 
 
 def dataset_hash(path: Path) -> str:

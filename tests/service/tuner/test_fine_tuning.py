@@ -102,20 +102,34 @@ async def test_the_official_client_s_code_trains_a_model(
     assert len({event.id for event in events}) == len(events)
     told = [event.message for event in reversed(events)]
     assert told[0] == f"Created fine-tuning job: {job.id}"
-    assert told[-2:] == [
+    assert told[-3:] == [
         f"New fine-tuned model created: {done.fine_tuned_model}",
         "The job has succeeded",
+        f"Comparing {done.fine_tuned_model} with the base on the 2 cases of {job.id}",
     ]
+    assert any(message.startswith("About ") for message in told)
     steps = [event.data for event in events if event.type == "metrics"]
     assert all(isinstance(step, dict) for step in steps)
     assert any("Step 1/8" in message for message in told)
     assert any("too_few_rows" in event.message for event in events if event.level == "warn")
 
     page = await client.fine_tuning.jobs.checkpoints.list(job.id)
-    (checkpoint,) = page.data
-    assert checkpoint.fine_tuned_model_checkpoint == done.fine_tuned_model
-    assert checkpoint.step_number == 8
-    assert checkpoint.metrics.full_valid_loss is not None
+    last, first = page.data
+    assert last.fine_tuned_model_checkpoint == done.fine_tuned_model
+    assert (last.step_number, first.step_number) == (8, 4)
+    assert first.fine_tuned_model_checkpoint != last.fine_tuned_model_checkpoint
+    earlier = await client.models.retrieve(first.fine_tuned_model_checkpoint)
+    assert earlier.id == first.fine_tuned_model_checkpoint
+    for one in (first, last):
+        assert one.metrics.train_loss is not None
+        assert one.metrics.full_valid_loss is not None
+
+    table, curve = [await client.files.retrieve(id_) for id_ in reversed(done.result_files)]
+    assert (table.purpose, curve.purpose) == ("fine-tune-results", "fine-tune-results")
+    lines = (await client.files.content(table.id)).text.splitlines()
+    assert lines[0] == "step,train_loss,valid_loss"
+    assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(1, 9))
+    assert (await client.files.content(curve.id)).text.startswith("<svg")
 
     version = (await gateway.admin.get(f"/admin/adapters/{done.fine_tuned_model}")).body
     record = version["manifest"]["training"]
@@ -157,22 +171,48 @@ async def test_a_file_that_must_not_be_trained_on_fails_the_job_with_a_code(
         validation_file=await uploaded(client, chat(1)),
         extra_body={"gate": LOOSE},
     )
-    knob = await client.fine_tuning.jobs.create(
-        model=model,
-        training_file=await uploaded(client, chat(8)),
-        extra_body={"recipe": {"ranks": 4}},
+    unanswered = {"messages": [{"role": "user", "content": "행?"}]}
+    silent = await client.fine_tuning.jobs.create(
+        model=model, training_file=await uploaded(client, json.dumps(unanswered).encode())
     )
-    async with working(gateway, base, tmp_path / "work"):
-        ends = [await ended(client, job.id) for job in (few, broken, leaked, knob)]
-    assert [job.status for job in ends] == ["failed"] * 4
-    assert [job.error and job.error.code for job in ends] == [
-        "too_few_rows",
-        "row_not_json",
-        "leaked_rows",
-        "recipe_invalid",
+    doubled = {"messages": [{"role": "user", "content": "행?"}] * 2}
+    roles = await client.fine_tuning.jobs.create(
+        model=model,
+        training_file=await uploaded(client, chat(3) + b"\n" + json.dumps(doubled).encode()),
+    )
+    long = await client.fine_tuning.jobs.create(
+        model=model, training_file=await uploaded(client, chat(60))
+    )
+    knobs = [
+        await client.fine_tuning.jobs.create(
+            model=model,
+            training_file=await uploaded(client, chat(8)),
+            extra_body={"recipe": recipe},
+        )
+        for recipe in ({"ranks": 4}, {"rank": 1000})
     ]
-    assert ends[1].error is not None
-    assert "Line 4" in ends[1].error.message
+    jobs = (few, broken, leaked, silent, roles, long, *knobs)
+    async with working(gateway, base, tmp_path / "work", max_rows=50):
+        ends = [await ended(client, job.id) for job in jobs]
+    assert [job.status for job in ends] == ["failed"] * len(jobs)
+    errors = [job.error for job in ends if job.error is not None]
+    assert [(error.code, error.param) for error in errors] == [
+        ("too_few_rows", "training_file"),
+        ("row_not_json", "training_file"),
+        ("leaked_rows", "training_file"),
+        ("row_without_answer", "training_file"),
+        ("row_roles", "training_file"),
+        ("too_many_rows", "training_file"),
+        ("recipe_invalid", "recipe"),
+        ("recipe_invalid", "recipe"),
+    ]
+    assert "Line 4" in errors[1].message
+    assert "column 15" in errors[1].message
+    assert "`ranks`" in errors[6].message
+    assert "`rank`" in errors[7].message
+    # What was uploaded is as it was.
+    assert (await client.files.content(few.training_file)).content == chat(8)
+    assert not any((tmp_path / "work" / "jobs").iterdir())
 
 
 async def test_an_adapter_that_the_engines_could_not_serve_fails_its_job(

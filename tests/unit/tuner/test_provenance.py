@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.domain.fingerprint import base_fingerprint, belongs_to_base
-from services.tuner.provenance import fingerprint_folder, template_hash_of
+from services.tuner.provenance import fingerprint_folder, license_of, template_hash_of
 
 FILES = [("config.json", "aa"), ("model.safetensors", "bb"), ("tokenizer.json", "cc")]
 
@@ -41,3 +41,22 @@ def test_a_folder_is_named_by_its_content(tmp_path: Path) -> None:
     before = fingerprint_folder(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"2")
     assert fingerprint_folder(tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "license_"),
+    [
+        (
+            "fingerprint.json",
+            '{"license": "https://example.com/terms"}',
+            "https://example.com/terms",
+        ),
+        ("README.md", "---\ntags: [a]\nlicense: apache-2.0\n---\n# license: mit\n", "apache-2.0"),
+        ("README.md", "# A model\nlicense: mit\n", "unknown"),
+    ],
+)
+def test_a_base_s_licence_is_what_its_folder_says(
+    tmp_path: Path, file: str, text: str, license_: str
+) -> None:
+    (tmp_path / file).write_text(text, "utf-8")
+    assert license_of(tmp_path) == license_

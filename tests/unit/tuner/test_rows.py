@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from services.tuner.datasets.rows import RowError, dataset_hash, read_rows
+from services.tuner.datasets.rows import RowError, dataset_hash, read_file, rows_of
 from tests.unit.tuner.conftest import row, write_lines
 
 
 def test_rows_are_read_in_order_and_blank_lines_are_skipped(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "rows.jsonl", [row("언제요?", "1904년이에요 [1]"), row("?", "x")])
     path.write_text(path.read_text("utf-8").replace("\n", "\n\n"), "utf-8")
-    assert [each.answer for each in read_rows(path)] == ["1904년이에요 [1]", "x"]
+    assert [each.answer for each in rows_of(read_file(path))] == ["1904년이에요 [1]", "x"]
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("\n", "utf-8")
     with pytest.raises(RowError) as refusal:
-        read_rows(path)
+        rows_of(read_file(path))
     assert refusal.value.code == "file_empty"
 
 
@@ -44,7 +44,7 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 def test_a_bad_row_names_its_line(tmp_path: Path, broken: dict[str, Any], code: str) -> None:
     path = write_lines(tmp_path / "rows.jsonl", [row("q", "a"), broken])
     with pytest.raises(RowError, match="Line 2") as refusal:
-        read_rows(path)
+        rows_of(read_file(path))
     assert (refusal.value.code, refusal.value.line) == (code, 2)
 
 
@@ -58,7 +58,7 @@ def test_a_conversation_is_a_row_for_each_answer_that_is_trained(tmp_path: Path)
         {"role": "assistant", "content": "3입니다"},
     ]
     path = write_lines(tmp_path / "rows.jsonl", [{"messages": turns}, row("q", "a")])
-    rows = read_rows(path)
+    rows = rows_of(read_file(path))
     assert [(one.line, len(one.prompt), one.answer) for one in rows] == [
         (1, 3, "2입니다"),
         (1, 5, "3입니다"),
@@ -70,7 +70,7 @@ def test_text_that_is_not_json_names_its_line(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"\xff\xfe not json\n")
     with pytest.raises(RowError, match="Line 1"):
-        read_rows(path)
+        rows_of(read_file(path))
 
 
 def test_the_data_hash_changes_with_one_letter(tmp_path: Path) -> None:

@@ -18,13 +18,19 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from services.contracts.adapters import CONFIG_FILE, MANIFEST_FILE, WEIGHTS_FILE, AdapterManifest
 from services.contracts.assistants import Profile
 from services.contracts.datasets import DatasetPolicy
+from services.contracts.evaluation_cases import EvaluationCase
+from services.contracts.jobs import CASES_FILE
 from services.domain.preflight import inspect, read_header
 from services.domain.rendering import prompt_hash
 from services.tuner.datasets.rows import RowError, dataset_hash
+from services.tuner.history import RESULTS_FILE
+from services.tuner.options import run_of
 from services.tuner.progress import ProgressLines
 from services.tuner.provenance import adapter_version_of
 from services.tuner.recipe import Recipe
-from services.tuner.training import TrainingRun, main, train
+from services.tuner.refusals import RecipeUnavailable, TrainingTooLong
+from services.tuner.run import Judging, Limits, TrainingRun
+from services.tuner.training import main, train
 from tests.unit.tuner.conftest import row, write_lines
 
 pytestmark = pytest.mark.filterwarnings(
@@ -192,6 +198,86 @@ def test_the_command_line_trains(
     assert manifest.training.command is not None
     assert manifest.training.command.startswith("python -m services.tuner.training --base")
     assert [event["event"] for event in _events(capsys.readouterr().out)][-1] == "done"
+
+
+def _changed(run: TrainingRun, **fields: Any) -> TrainingRun:
+    return TrainingRun(**{**_fields(run), **fields})
+
+
+def test_held_out_rows_are_measured_and_made_cases_and_never_trained_on(
+    run: TrainingRun, tmp_path: Path
+) -> None:
+    output = io.StringIO()
+    judged = _changed(
+        run,
+        judging=Judging(holdout=0.25),
+        report=tmp_path / "report",
+        kept=tmp_path / "kept",
+        recipe=RECIPE.model_copy(update={"keep": 2}),
+    )
+    record = train(judged, ProgressLines(output)).training
+    events = list(_events(output.getvalue()))
+    assert (record.metrics["rows"], record.metrics["held_out_rows"]) == (6, 2)
+    assert record.metrics["valid_loss"] > 0
+    lines = (tmp_path / "report" / CASES_FILE).read_text().splitlines()
+    cases = [EvaluationCase.model_validate_json(line) for line in lines]
+    assert [case.expected for case in cases] == ["YES", "YES"]
+    # 6 rows in batches of 2, 6 epochs: each epoch's end is measured, and the last two but one kept.
+    measured = [event["step"] for event in events if event["event"] == "validated"]
+    assert measured == [3, 6, 9, 12, 15, 18]
+    assert [one["step"] for one in events[-1]["kept"]] == [12, 15]
+    for step in ("12", "15"):
+        folder = tmp_path / "kept" / step
+        config = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+        assert inspect(config, read_header((folder / WEIGHTS_FILE).read_bytes()), max_rank=4)
+        manifest = AdapterManifest.model_validate_json((folder / MANIFEST_FILE).read_text())
+        assert manifest.training.metrics["step"] == float(step)
+    table = (tmp_path / "report" / RESULTS_FILE).read_text().splitlines()
+    assert [line.split(",")[0] for line in table[1:]] == [str(step) for step in range(1, 19)]
+    (predicted,) = [event for event in events if event["event"] == "predicted"]
+    assert predicted["steps"] == 18
+    assert predicted["seconds"] > 0
+
+
+def test_a_training_that_would_take_too_long_is_refused_before_its_first_step(
+    run: TrainingRun,
+) -> None:
+    output = io.StringIO()
+    with pytest.raises(TrainingTooLong, match="fewer epochs"):
+        train(_changed(run, limits=Limits(seconds=1e-9)), ProgressLines(output))
+    assert not [event for event in _events(output.getvalue()) if event["event"] == "step"]
+    assert not (run.out / WEIGHTS_FILE).exists()
+
+
+def test_a_file_with_too_many_rows_is_refused(run: TrainingRun) -> None:
+    with pytest.raises(RowError, match="8 rows and a training takes 7") as refused:
+        train(_changed(run, limits=Limits(rows=7)), ProgressLines(io.StringIO()))
+    assert refused.value.code == "too_many_rows"
+
+
+def test_rows_of_the_named_cases_are_refused(run: TrainingRun, tmp_path: Path) -> None:
+    asked = row("q3?", "")["prompt"][0]["content"]
+    case = EvaluationCase(id="1", question=asked, expected="YES")
+    (cases := tmp_path / "cases.jsonl").write_text(case.model_dump_json())
+    with pytest.raises(RowError) as refused:
+        train(_changed(run, judging=Judging(cases=cases)), ProgressLines(io.StringIO()))
+    assert (refused.value.code, refused.value.line) == ("leaked_rows", 4)
+
+
+def test_four_bit_weights_need_a_machine_that_has_them(run: TrainingRun) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    quantised = RECIPE.model_copy(update={"precision": "nf4"})
+    with pytest.raises(RecipeUnavailable, match="bitsandbytes"):
+        train(_changed(run, recipe=quantised), ProgressLines(io.StringIO()))
+
+
+def test_every_knob_reaches_the_training(base: Path, rows: Path, tmp_path: Path) -> None:
+    recipe = Recipe(rank=2, share=1, warmup=0.5, schedule="linear", max_grad_norm=0.5, keep=0)
+    given = ["--base", base, "--rows", rows, "--out", tmp_path, "--name", "x"]
+    read = run_of([*map(str, given), "--recipe", recipe.model_dump_json(), "--epochs", "3"])
+    assert read.recipe == recipe.model_copy(update={"epochs": 3.0})
+    assert read.license == "unknown"
 
 
 def _answer(run: TrainingRun, tokenizer: PreTrainedTokenizerFast) -> str:
