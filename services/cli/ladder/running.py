@@ -17,7 +17,8 @@ from services.cli.ladder.board import board_on
 from services.cli.ladder.climbing import Climber
 from services.cli.ladder.plan import Plan, Wishes, plan_of
 from services.cli.ladder.record import Record, recorded
-from services.cli.ladder.report import SavedLadder, conclude
+from services.cli.ladder.report import conclude
+from services.cli.ladder.saved import SavedLadder
 from services.cli.ladder.training import Trainer
 from services.contracts.ladder import LadderPrices, LadderReport, RungLeftOut
 from services.domain.evaluation.cases import dataset_hash
