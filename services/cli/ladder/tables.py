@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from services.contracts.ladder import LadderReport, RungComparison, RungFigures
+from services.domain.ladder.wording import usd
 
 HEADINGS = (
     "rung",
@@ -51,11 +52,6 @@ def terminal_table(report: LadderReport) -> Table:
     for one in report.rungs:
         table.add_row(*_short(one), style="bold" if one.name == report.advice.rung else None)
     return table
-
-
-def usd(amount: float) -> str:
-    """Write an amount of US dollars."""
-    return f"${amount:,.0f}" if amount >= 100 else f"${amount:,.2f}"
 
 
 def notes_of(report: LadderReport) -> Iterator[str]:

@@ -18,9 +18,10 @@ from services.contracts.ladder import (
 )
 from services.domain.evaluation.figures import Run, arm_figures, pair_figures
 from services.domain.evaluation.verdicts import majority
-from services.domain.ladder.advice import Step, advise
+from services.domain.ladder.advice import advise
 from services.domain.ladder.money import break_even, usd_per_100k
 from services.domain.ladder.rungs import Rung
+from services.domain.ladder.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def measured(
     yardstick = _cheapest(steps, terms.enough) or taken
     found = []
     for place, (one, step) in enumerate(zip(climbed, steps, strict=True)):
-        run = Run(step.name, one.answers)
+        run, before = Run(step.name, one.answers), steps[max(place - 1, 0)]
         good = sorted(answer.milliseconds for answer in one.answers if answer.error is None)
         found.append(
             RungFigures(
@@ -70,9 +71,9 @@ def measured(
                 cached_tokens=fmean(answer.cached_tokens for answer in one.answers),
                 usd_per_100k=step.usd_per_100k,
                 training=one.training,
-                below=_comparison(steps[place - 1], step) if place else None,
-                first=_comparison(steps[0], step) if place > 1 else None,
-                advised=None if step is taken else _comparison(step, taken, named=taken),
+                below=_comparison(before, step, before.name) if place else None,
+                first=_comparison(steps[0], step, steps[0].name) if place > 1 else None,
+                advised=None if step is taken else _comparison(step, taken, taken.name),
                 break_even_requests=_from_requests(yardstick, step),
             )
         )
@@ -109,9 +110,12 @@ def _passed(answers: Sequence[AnswerResult]) -> Mapping[str, bool]:
 
 def _cheapest(steps: Sequence[Step], enough: float) -> Step | None:
     """Find the cheapest rung that is good enough, where prices are known."""
-    priced = [(s.usd_per_100k, s) for s in steps if s.usd_per_100k is not None]
-    return min((one for one in priced if one[1].share >= enough), default=(0.0, None),
-               key=lambda one: one[0])[1]  # fmt: skip
+    found = [
+        (step.usd_per_100k, step)
+        for step in steps
+        if step.usd_per_100k is not None and step.share >= enough
+    ]
+    return min(found, key=lambda one: one[0])[1] if found else None
 
 
 def _from_requests(yardstick: Step, step: Step) -> int | None:
@@ -120,7 +124,7 @@ def _from_requests(yardstick: Step, step: Step) -> int | None:
     return break_even(yardstick.usd_per_100k, yardstick.usd_once, step.usd_per_100k, step.usd_once)
 
 
-def _comparison(base: Step, step: Step, *, named: Step | None = None) -> RungComparison:
-    """Compare a step with what it is set beside; guards are cases like any other here."""
+def _comparison(base: Step, step: Step, name: str) -> RungComparison:
+    """Compare a step with another one; guards are cases like any other here."""
     before, after = [*base.passes, *base.guards], [*step.passes, *step.guards]
-    return RungComparison(rung=(named or base).name, pairs=pair_figures(before, after))
+    return RungComparison(rung=name, pairs=pair_figures(before, after))

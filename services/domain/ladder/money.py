@@ -53,7 +53,8 @@ def break_even(
     saved = (first_per_100k - other_per_100k) / PRICED_REQUESTS
     if saved <= 0:
         return None
-    return max(math.floor((other_once - first_once) / saved) + 1, 1)
+    # Amounts of dollars are seldom what they seem in binary.
+    return max(math.floor(round((other_once - first_once) / saved, 6)) + 1, 1)
 
 
 def _by_tokens(answers: Sequence[AnswerResult], price: TokenPrice) -> float:
