@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.live import Live
@@ -27,7 +27,7 @@ class Row:
     done: int = 0
     passed: int = 0
     stage: str = "waits"
-    said_at: float = 0.0
+    said_at: float = field(default_factory=time.monotonic)
 
     @property
     def bar(self) -> str:

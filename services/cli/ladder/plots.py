@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from html import escape
 
 from services.contracts.ladder import LadderReport, RungFigures
+from services.domain.ladder.wording import usd
 
 LEFT, WIDTH, RIGHT, ROW = 190, 470, 120, 26
 """Pixels for names, for the scale, for figures, and from rung to rung."""
@@ -14,7 +16,34 @@ LEFT, WIDTH, RIGHT, ROW = 190, 470, 120, 26
 HEIGHT = 300
 """Pixels of a plane."""
 
+LABEL, LETTER = 14, 7
+"""Pixels of a label's line, and about of one of its letters."""
+
+LEAST_REQUESTS = 10_000
+"""The picture of volumes goes at least so far."""
+
 _TICKS = 5
+
+
+@dataclass(slots=True)
+class _Labels:
+    """Names beside points, none over another."""
+
+    taken: list[tuple[float, float, float]] = field(default_factory=list)
+    """Where each begins, its line, and where it ends."""
+
+    def beside(self, x: float, y: float, text: str) -> str:
+        """Write a name to the right of a point, above or below where others stand."""
+        end = x + LETTER * len(text)
+        for away in range(2 * len(self.taken) + 1):
+            line = y + LABEL * ((away + 1) // 2) * (-1) ** away
+            if line <= HEIGHT + 4 and not any(
+                abs(line - other) < LABEL and x < right and left < end
+                for left, other, right in self.taken
+            ):
+                break
+        self.taken.append((x, line, end))
+        return _text(x, round(line, 1), text)
 
 
 def passed_plot(report: LadderReport) -> str:
@@ -49,18 +78,19 @@ def value_plot(report: LadderReport) -> str:
     """Draw what is passed against what it costs; against tokens where no price is known."""
     priced = [one for one in report.rungs if one.usd_per_100k is not None]
     if len(priced) == len(report.rungs):
-        along = [one.usd_per_100k or 0.0 for one in report.rungs]
+        along, shown = [one.usd_per_100k or 0.0 for one in report.rungs], usd
         title = "Share passed against US dollars for 100,000 requests"
     else:
         figures = [one.figures for one in report.rungs]
         along = [one.prompt_tokens + one.completion_tokens for one in figures]
+        shown = "{:,.0f}".format
         title = "Share passed against tokens of a request"
     most = max(along, default=0.0) * 1.05 or 1.0
-    parts = list(_plane(f"{most:,.0f}", "100%"))
+    parts, labels = list(_plane(shown(most), "100%")), _Labels()
     for value, one in zip(along, report.rungs, strict=True):
         x, y = _x(value / most), _y(one.figures.pass_rate.value)
         parts.append(_dot(x, y, _kind(report, one)))
-        parts.append(_text(x + 8, y - 6, one.name))
+        parts.append(labels.beside(x + 8, y + 4, one.name))
     return _svg(title, HEIGHT + 30, parts)
 
 
@@ -70,14 +100,14 @@ def volume_plot(report: LadderReport) -> str:
     turning = [one.break_even_requests for one in shown if one.break_even_requests]
     if not turning:
         return ""
-    requests = 10 ** math.ceil(math.log10(max(turning) * 2))
+    requests = 10 ** math.ceil(math.log10(max(*turning, LEAST_REQUESTS)))
     ends = [(_spent(one, 0), _spent(one, requests)) for one in shown]
     most = max(end for _, end in ends) or 1.0
-    parts = list(_plane(f"{requests:,} requests", f"${most:,.0f}"))
+    parts, labels = list(_plane(f"{requests:,} requests", usd(most))), _Labels()
     for one, (start, end) in zip(shown, ends, strict=True):
         kind = _kind(report, one)
         parts.append(_line(LEFT, _y(start / most), LEFT + WIDTH, _y(end / most), kind))
-        parts.append(_text(LEFT + WIDTH + 6, _y(end / most) + 4, one.name))
+        parts.append(labels.beside(LEFT + WIDTH + 6, _y(end / most) + 4, one.name))
     return _svg("US dollars in all, what is spent once included", HEIGHT + 30, parts)
 
 
@@ -103,7 +133,7 @@ def _plane(right: str, top: str) -> Iterator[str]:
     yield _line(LEFT, HEIGHT, LEFT + WIDTH, HEIGHT, "grid")
     yield _line(LEFT, 0, LEFT, HEIGHT, "grid")
     yield _text(LEFT, HEIGHT + 18, "0", anchor="middle")
-    yield _text(LEFT + WIDTH, HEIGHT + 18, right, anchor="middle")
+    yield _text(LEFT + WIDTH, HEIGHT + 18, right, anchor="end")
     yield _text(LEFT - 8, 12, top, anchor="end")
 
 

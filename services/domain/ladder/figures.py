@@ -60,7 +60,7 @@ def measured(
     yardstick = _cheapest(steps, terms.enough) or taken
     found = []
     for place, (one, step) in enumerate(zip(climbed, steps, strict=True)):
-        run, before = Run(step.name, one.answers), steps[max(place - 1, 0)]
+        run, before = Run(step.name, one.answers), _below(steps, place)
         good = sorted(answer.milliseconds for answer in one.answers if answer.error is None)
         found.append(
             RungFigures(
@@ -71,7 +71,7 @@ def measured(
                 cached_tokens=fmean(answer.cached_tokens for answer in one.answers),
                 usd_per_100k=step.usd_per_100k,
                 training=one.training,
-                below=_comparison(before, step, before.name) if place else None,
+                below=_comparison(before, step, before.name) if before else None,
                 first=_comparison(steps[0], step, steps[0].name) if place > 1 else None,
                 advised=None if step is taken else _comparison(step, taken, taken.name),
                 break_even_requests=_from_requests(yardstick, step),
@@ -106,6 +106,15 @@ def _passed(answers: Sequence[AnswerResult]) -> Mapping[str, bool]:
     for answer in answers:
         by_case.setdefault(answer.case, []).append(answer.passed)
     return {case: majority(passes) for case, passes in by_case.items()}
+
+
+def _below(steps: Sequence[Step], place: int) -> Step | None:
+    """Find the rung below; of a hosted model it is the same rung on one's own base."""
+    hosted = steps[place].rung
+    if hosted.target is None:
+        return steps[place - 1] if place else None
+    same = [step for step in steps if step.rung.on(hosted.target) == hosted and step.rung != hosted]
+    return same[0] if same else steps[0]
 
 
 def _cheapest(steps: Sequence[Step], enough: float) -> Step | None:

@@ -83,7 +83,7 @@ def hosted(held: Step, seen: Beside) -> str:
         return f"{text}."
     money = f"{usd(step.usd_per_100k)} against {usd(held.usd_per_100k)} for 100,000 requests"
     volume = break_even(step.usd_per_100k, 0.0, held.usd_per_100k, held.usd_once)
-    pays = "" if volume is None else f", so {held.name} has paid off after {volume:,} requests"
+    pays = "" if volume is None else f", so {held.name} pays off from {volume:,} requests on"
     return f"{text}; it costs {money}{pays}."
 
 

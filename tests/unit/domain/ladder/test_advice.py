@@ -154,7 +154,7 @@ def test_a_hosted_model_is_compared_but_never_taken() -> None:
     assert found.rung == "lora-100"
     assert "gpt-x:zero-shot is better than lora-100" in found.reasons[2]
     assert "$300 against $1.00 for 100,000 requests" in found.reasons[2]
-    assert "paid off after 1,001 requests" in found.reasons[2]
+    assert "pays off from 1,001 requests on" in found.reasons[2]
     assert any("let it write rows" in one for one in found.next_steps)
     with pytest.raises(ValueError, match="alone is no ladder"):
         advised(hosted)
