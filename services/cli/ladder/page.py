@@ -7,7 +7,7 @@ from html import escape
 
 from services.cli.ladder.plots import latency_plot, passed_plot, value_plot, volume_plot
 from services.cli.ladder.saved import SavedLadder
-from services.cli.ladder.tables import COMPARED, HEADINGS, compared_of, notes_of, rows_of
+from services.cli.ladder.tables import COMPARED, HEADINGS, compared_of, notes_of, parts_of, rows_of
 from services.contracts.assistants import Profile
 from services.contracts.evaluations import AnswerResult
 
@@ -57,6 +57,8 @@ def page_of(saved: SavedLadder) -> str:
         parts += ["<h2>What next</h2>", _list("ul", advice.next_steps)]
     parts += ["<h2>Figures</h2>", _table(HEADINGS, rows_of(report), taken=advice.rung)]
     parts += [f'<p class="soft">{escape(note)}</p>' for note in notes_of(report)]
+    parts += ["<p>The mean score of each check, and the share passed of each tag:</p>"]
+    parts += [_table(*parts_of(report), taken=advice.rung)]
     parts += [passed_plot(report), value_plot(report), latency_plot(report), volume_plot(report)]
     parts += [
         f"<h2>{escape(advice.rung)} beside each other rung</h2>",

@@ -16,6 +16,7 @@ from services.cli.ladder.tables import (
     compared_of,
     markdown_table,
     notes_of,
+    parts_of,
     rows_of,
     terminal_table,
 )
@@ -54,6 +55,8 @@ def markdown_of(saved: SavedLadder) -> Iterator[str]:
         yield from (f"- {step}" for step in advice.next_steps)
     yield from ("", *markdown_table(HEADINGS, rows_of(report)), "")
     yield from notes_of(report)
+    yield from ("", "The mean score of each check, and the share passed of each tag:", "")
+    yield from markdown_table(*parts_of(report))
     yield from ("", f"{advice.rung} beside each other rung:", "")
     yield from markdown_table(COMPARED, compared_of(report))
     told = [f"{one.name} is left out: {one.reason.rstrip('.')}." for one in report.left_out]

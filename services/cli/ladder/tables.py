@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
+from services.contracts.evaluations import Bounds
 from services.contracts.ladder import LadderReport, RungComparison, RungFigures
 from services.domain.ladder.wording import usd
 
@@ -32,6 +33,21 @@ COMPARED = ("rung", "gained", "lost", "difference", "p")
 def rows_of(report: LadderReport) -> list[list[str]]:
     """Write every figure of every rung."""
     return [_whole(one) for one in report.rungs]
+
+
+def parts_of(report: LadderReport) -> tuple[list[str], list[list[str]]]:
+    """Write the mean score of each check and the share passed of each tag, with the headings."""
+    kinds = sorted({name for one in report.rungs for name in one.figures.measures})
+    tags = sorted({tag for one in report.rungs for tag in one.figures.by_tag})
+    rows = [
+        [
+            one.name,
+            *(_bounds(one.figures.measures.get(kind)) for kind in kinds),
+            *(_bounds(one.figures.by_tag.get(tag)) for tag in tags),
+        ]
+        for one in report.rungs
+    ]
+    return ["rung", *kinds, *(f"passed, {tag}" for tag in tags)], rows
 
 
 def compared_of(report: LadderReport) -> list[list[str]]:
@@ -84,7 +100,7 @@ def _whole(one: RungFigures) -> list[str]:
     prompt = f"{figures.prompt_tokens:.0f}"
     return [
         one.name,
-        f"{passed.value:.1%} [{passed.low:.1%}, {passed.high:.1%}]",
+        _bounds(passed),
         _beside(one.below),
         _beside(one.first),
         "" if figures.consistency is None else f"{figures.consistency:.3f}",
@@ -111,6 +127,10 @@ def _short(one: RungFigures) -> list[str]:
         _once(one),
         "" if one.break_even_requests is None else f"{one.break_even_requests:,}",
     ]
+
+
+def _bounds(found: Bounds | None) -> str:
+    return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]" if found else ""
 
 
 def _once(one: RungFigures) -> str:

@@ -29,6 +29,9 @@ from services.domain.ladder.rungs import Rung
 from services.domain.rendering import Source
 
 POLL_SECONDS = 2.0
+"""Between two looks at a training, once it has run for a while."""
+
+FIRST_POLL_SECONDS = 0.1
 
 SEARCHED_AT_ONCE = 4
 """Searches for the passages of training rows at the same time."""
@@ -58,7 +61,6 @@ class Trainer:
     seed: int
     recipe: Mapping[str, str]
     accepted: Sequence[str]
-    poll_seconds: float = POLL_SECONDS
 
     async def adapter(
         self,
@@ -129,7 +131,7 @@ class Trainer:
 
     async def _over(self, id_: str, told: Told) -> FineTuningJob:
         """Wait until a job is over."""
-        heard = time.monotonic()
+        heard, pause = time.monotonic(), FIRST_POLL_SECONDS
         while True:
             try:
                 job = await self._job(id_)
@@ -143,7 +145,8 @@ class Trainer:
                         f"The gateway was away for {PATIENCE_SECONDS:.0f} s ({error.message}); the "
                         "training goes on, and so does this command when it is given again."
                     ) from error
-            await asyncio.sleep(self.poll_seconds)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, POLL_SECONDS)
 
     async def _stage(self, job: FineTuningJob) -> str:
         if job.status != "running":
