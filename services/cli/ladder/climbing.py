@@ -30,6 +30,9 @@ from services.domain.ladder.rungs import Rung
 FUTILE = 5
 """A rung whose first so many answers all fail is given up."""
 
+LONGEST_NAME = 40
+"""How much of an assistant's name stands in the name of its adapters."""
+
 Todo = Sequence[tuple[EvaluationCase, int]]
 
 
@@ -120,7 +123,7 @@ class Climber:
         rows = self.plan.rows[: rung.rows]
         policy = self.plan.policy if rung.retrieval else None
         written = partial(training_file, self.gateway, rows, profile, policy, told)
-        suffix = f"{self.plan.assistant}-{rung.name.replace('+', '-')}"
+        suffix = f"{self.plan.assistant[:LONGEST_NAME]}-{rung.name.replace('+', '-')}"
         return await self.trainer.adapter(rung, assistant, suffix, written, told)
 
     async def _ask(self, rung: Rung, respond: Respond, todo: Todo) -> None:

@@ -22,7 +22,7 @@ from services.domain.datasets.gate import Surroundings, checked
 from services.domain.datasets.prompts import system_of
 from services.domain.datasets.reading import UNREADABLE, read_examples
 from services.domain.evaluation.cases import CasesError, dataset_hash, read_cases
-from services.domain.ladder.examples import labels_of, shuffled
+from services.domain.ladder.examples import are_brief, labels_of, shuffled
 from services.domain.ladder.prompts import PLAIN_TEMPLATES, Task, left_out, profile_of, schema_of
 from services.domain.ladder.rows import training_row
 from services.domain.ladder.rungs import Rung
@@ -89,6 +89,7 @@ async def plan_of(gateway: Gateway, wishes: Wishes) -> Plan:
     task = Task(
         profile=profile,
         labels=labels_of(cases),
+        brief=are_brief(cases),
         schema=schema_of(profile, cases),
         plain=base.chat_template_hash in PLAIN_TEMPLATES if style == "auto" else style == "text",
     )

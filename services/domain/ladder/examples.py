@@ -31,6 +31,11 @@ def labels_of(cases: Sequence[EvaluationCase]) -> list[str]:
     return list(found)
 
 
+def are_brief(cases: Sequence[EvaluationCase]) -> bool:
+    """Tell whether every case, guards included, asks for a label and nothing else."""
+    return all(any(isinstance(check, Label) for check in case.checks) for case in cases)
+
+
 def shuffled(rows: Sequence[Example], seed: int) -> list[Example]:
     """Bring rows into the order in which they are taken."""
     order = list(rows)

@@ -41,7 +41,9 @@ class Task:
     profile: Profile
     """The assistant's own."""
     labels: Sequence[str] = ()
-    """What every answer is one of; empty where answers are free."""
+    """What every answer is one of, guards aside; empty where answers are free."""
+    brief: bool = False
+    """Whether no case, guards included, needs more than a label."""
     schema: Mapping[str, Any] | None = None
     """What the answers are to look like, where the profile or the cases say so."""
     plain: bool = False
@@ -70,7 +72,7 @@ class Task:
     def answer_tokens(self) -> int:
         """How long an answer may be; a label needs three tokens a character at the very most."""
         most = self.profile.sampling.max_tokens
-        if not self.labels:
+        if not self.brief:
             return most
         return min(most, 3 * max(map(len, self.labels)) + 4)
 
@@ -131,6 +133,8 @@ def left_out(rung: Rung, task: Task, *, retrieves: bool, rows: int, fewest: int)
         return "examples are picked from training rows; give some with --train"
     if rung.rows is None:
         return None
+    if not rows:
+        return "an adapter learns from training rows; give some with --train"
     if rung.rows < fewest:
         return f"{rung.rows} rows are too few to train on; the least is {fewest}"
     if rung.rows > rows:
@@ -169,5 +173,5 @@ def _stops(rung: Rung, task: Task, *, plain: bool) -> list[str]:
     if rung.steps:
         return [text for text in own if text.strip()]
     if plain and rung.rows is None:
-        own.append("\n" if task.labels else "\n\n")
+        own.append("\n" if task.brief else "\n\n")
     return list(dict.fromkeys(own))

@@ -29,6 +29,9 @@ from tests.service.gateway.chat_stack import ENGINE_KEY, ChatStack, chat_stack
 
 pytestmark = pytest.mark.anyio
 
+DEADLINE_SECONDS = 180.0
+"""For a process that starts on a busy machine."""
+
 LABELS = ["긍정", "부정"]
 SYSTEM = "영화평이 긍정인지 부정인지 답하세요."
 
@@ -235,18 +238,19 @@ async def test_an_assistant_that_retrieves_is_asked_with_passages_and_trained_wi
 
 async def test_a_run_that_is_killed_goes_on_where_it_stood(world: World) -> None:
     rungs = "zero-shot,few-shot,lora-60"
-    world.stack.engine.knobs.first_token_delay_seconds = 0.05
+    # The last rung waits for its adapter, so that the run cannot be over before it is killed.
+    world.tuner.holding = True
     command = [sys.executable, "-m", "services.cli.main", *world.arguments(rungs)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
-    await eventually(lambda: world.answered() >= 25)
+    await eventually(lambda: world.answered() >= 25, seconds=DEADLINE_SECONDS)
     process.kill()
     await process.wait()
-    world.stack.engine.knobs.first_token_delay_seconds = 0.0
+    world.tuner.holding = False
     before, asked = world.answered(), len(world.voice.asked)
-    assert before < 60
+    assert 25 <= before <= 40
     await world.run(rungs)
-    # What was under way when the process died may have been asked a second time.
-    assert 60 - before <= len(world.voice.asked) - asked <= 62 - before
+    # What was under way when the process died is asked once more, or comes late.
+    assert 60 - before <= len(world.voice.asked) - asked <= 64 - before
     assert world.shares == {"zero-shot": 0.4, "few-shot": 0.6, "lora-60": 0.8}
     assert await world.assistants() == ["grounded", "sentiment"]
     again = len(world.voice.asked)
@@ -259,7 +263,9 @@ async def test_a_training_that_was_begun_is_waited_for_and_not_begun_again(world
     command = [sys.executable, "-m", "services.cli.main", *world.arguments("lora-100")]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
     answers = world.folder / "found.answers.jsonl"
-    await eventually(lambda: answers.exists() and '"job"' in answers.read_text("utf-8"))
+    await eventually(
+        lambda: answers.exists() and '"job"' in answers.read_text("utf-8"), seconds=DEADLINE_SECONDS
+    )
     process.kill()
     await process.wait()
     world.tuner.holding = False

@@ -14,7 +14,7 @@ from services.contracts.datasets import Message
 from services.contracts.evaluation_cases import EvaluationCase
 from services.domain.datasets.examples import Example
 from services.domain.fingerprint import chat_template_hash
-from services.domain.ladder.examples import LONGEST_EXAMPLE, labels_of, picked, shuffled
+from services.domain.ladder.examples import LONGEST_EXAMPLE, are_brief, labels_of, picked, shuffled
 from services.domain.ladder.prompts import (
     PLAIN_TEMPLATES,
     Task,
@@ -80,7 +80,7 @@ def test_examples_are_turns_for_a_base_that_chats_and_text_for_one_that_goes_on(
     shown = picked(ROWS, 2, LABELS, 1)
     chats = profile_of(rung("few-shot-2"), Task(PROFILE, LABELS), shown)
     assert chats.few_shot == shown
-    text = profile_of(rung("few-shot-2"), Task(PROFILE, LABELS, plain=True), shown)
+    text = profile_of(rung("few-shot-2"), Task(PROFILE, LABELS, brief=True, plain=True), shown)
     assert text.few_shot == []
     ends = [f"{one.user}\n\nAnswer:\n{one.assistant}" for one in shown]
     assert text.system.endswith("\n\n".join(ends))
@@ -90,13 +90,14 @@ def test_examples_are_turns_for_a_base_that_chats_and_text_for_one_that_goes_on(
 
 
 def test_a_label_gets_few_tokens_and_steps_or_a_schema_some_more() -> None:
-    task = Task(PROFILE, LABELS)
+    task = Task(PROFILE, LABELS, brief=True)
     most = {
         name: profile_of(rung(name), task, []).sampling.max_tokens
         for name in ("zero-shot", "structured", "cot", "lora-100")
     }
     assert most == {"zero-shot": 10, "structured": 42, "cot": 170, "lora-100": 10}
-    assert profile_of(rung("zero-shot"), Task(PROFILE), []).sampling.max_tokens == 100
+    for free in (Task(PROFILE), Task(PROFILE, LABELS)):
+        assert profile_of(rung("zero-shot"), free, []).sampling.max_tokens == 100
 
 
 def test_nothing_cuts_steps_or_a_schema_short() -> None:
@@ -125,7 +126,10 @@ def test_labels_are_those_of_every_case_but_guards() -> None:
     assert labels_of([case(), case(checks=other)]) == ["긍정", "부정", "중립"]
     free = {"checks": [], "expected": "x"}
     assert labels_of([case(), case(**free)]) == []
-    assert labels_of([case(), case(**free, tags=["guard"])]) == LABELS
+    guarded = [case(), case(**free, tags=["guard"])]
+    assert labels_of(guarded) == LABELS
+    assert are_brief([case(), case(checks=other)])
+    assert not are_brief(guarded)
 
 
 def test_examples_are_balanced_by_label_and_the_same_for_a_seed() -> None:
@@ -181,7 +185,8 @@ def test_a_rung_that_cannot_be_measured_says_why(name: str, why: str | None) -> 
 
 def test_examples_and_a_schema_need_something_to_be_made_of() -> None:
     task = Task(PROFILE)
-    for name, why in (("structured", "there is no schema"), ("few-shot", "--train")):
+    needs = (("structured", "there is no schema"), ("few-shot", "--train"), ("lora-50", "--train"))
+    for name, why in needs:
         told = left_out(rung(name), task, retrieves=True, rows=0, fewest=50)
         assert told is not None
         assert why in told
