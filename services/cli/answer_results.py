@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -11,6 +9,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from services.cli.failures import CommandError
+from services.cli.journal import append, whole_lines
 from services.contracts.evaluations import AnswerResult, Arm
 from services.contracts.wire import Wire
 
@@ -33,11 +32,7 @@ class Line(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ResultsFile:
-    """Answers in a file of JSON lines.
-
-    A line counts once it ends with a newline; what a killed process left of its last line is cut
-    off before anything is added.
-    """
+    """Answers in a file of JSON lines."""
 
     path: Path
     heading: Heading
@@ -52,14 +47,7 @@ class ResultsFile:
         Raises:
             CommandError: the file holds the answers of another evaluation.
         """
-        if not self.path.exists():
-            return []
-        whole = self.path.read_bytes()
-        kept = whole[: whole.rfind(b"\n") + 1]
-        if kept != whole:
-            with self.path.open("r+b") as file:
-                file.truncate(len(kept))
-        lines = kept.decode().split("\n")[:-1]
+        lines = whole_lines(self.path)
         if not lines:
             return []
         try:
@@ -78,16 +66,10 @@ class ResultsFile:
         """Open the file for more answers."""
         file = self.path.open("a", encoding="utf-8")
         if file.tell() == 0:
-            _write(file, self.heading.model_dump(mode="json"))
+            append(file, self.heading.model_dump(mode="json"))
         return file
 
 
 def add(file: IO[str], arm: Arm, answer: AnswerResult) -> None:
     """Write one answer; it is on the disk when this returns."""
-    _write(file, Line(arm=arm, answer=answer).model_dump(mode="json"))
-
-
-def _write(file: IO[str], line: object) -> None:
-    file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    file.flush()
-    os.fsync(file.fileno())
+    append(file, Line(arm=arm, answer=answer).model_dump(mode="json"))

@@ -29,6 +29,7 @@ from services.cli import (
     trainings,
 )
 from services.cli.failures import CommandError
+from services.cli.ladder import command as ladder
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells expect it."""
@@ -53,6 +54,7 @@ app.add_typer(commands.keys, name="keys")
 app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(jobs.index, name="index")
 app.add_typer(evaluation.evaluations, name="eval")
+app.add_typer(ladder.ladder, name="ladder")
 app.add_typer(costs.costs, name="costs")
 
 HomeOption = Annotated[

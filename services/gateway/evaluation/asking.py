@@ -214,6 +214,7 @@ def _facts(case: EvaluationCase, repeat: int, account: Account) -> dict[str, Any
         "adapter": release.adapter if release else None,
         "milliseconds": round(account.total * 1000, 1),
         "prompt_tokens": used.prompt,
+        "cached_tokens": used.cached,
         "completion_tokens": used.completion,
         "cost_usd": account.cost_usd,
     }

@@ -94,8 +94,12 @@ class ChatStack:
         assert reply.status in (200, 201), reply
         version = f"{marker}@{version_of(folder)[:12]}"
         assert reply.body["id"] == version
-        self._adapters[version] = folder
+        self.holds(version, folder)
         return version
+
+    def holds(self, version: str, folder: Path) -> None:
+        """Let the agents load a version from a folder."""
+        self._adapters[version] = folder
 
     async def bind(self, name: str = "support", **bundle: Any) -> dict[str, Any]:
         """Bind an assistant."""

@@ -1,0 +1,1 @@
+"""`inkstone ladder`: ways to answer measured on the same cases, and which one to take."""
