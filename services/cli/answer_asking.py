@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from services.chassis.errors import Overloaded, ServiceError, Unavailable
+from services.chassis.errors import ServiceError
 from services.chassis.http import Peer
-from services.cli.failures import CommandError
+from services.cli.answer_judging import Judging
+from services.cli.patience import PATIENCE_SECONDS, patiently
 from services.contracts.evaluation_cases import EvaluationCase
 from services.contracts.evaluations import AnswerResult
 from services.contracts.rollouts import ARM_HEADER
-from services.domain.evaluation.answers import Answer, CitedPassage, Vector
-from services.domain.evaluation.judging import judge, texts_to_embed
-
-PATIENCE_SECONDS = 300.0
-"""How long a case is asked again while the gateway has no room or cannot be reached."""
-
-LONGEST_PAUSE_SECONDS = 10.0
+from services.domain.evaluation.answers import Answer, CitedPassage
 
 _ENDS_ALL = ("arm_unknown", "model_not_found")
 """Refusals that every further case would meet as well."""
@@ -53,9 +47,9 @@ class Assistants:
 
     peer: Peer
     concurrent: int
+    judging: Judging
     patience_seconds: float = PATIENCE_SECONDS
-    _embedding_model: str | None = None
-    _vectors: dict[str, Vector] = field(default_factory=dict)
+    """How long a case is asked again while the gateway has no room or cannot be reached."""
 
     async def check(self, asked: Asked) -> None:
         """Make sure that the model is there and the key may use it.
@@ -94,7 +88,13 @@ class Assistants:
         headers = {ARM_HEADER: asked.arm} if asked.arm else {}
         began = time.perf_counter()
         try:
-            reply = await self._patiently("/v1/chat/completions", body, headers)
+            reply = await patiently(
+                self.peer,
+                "/v1/chat/completions",
+                body,
+                headers=headers,
+                seconds=self.patience_seconds,
+            )
         except ServiceError as error:
             if error.code in _ENDS_ALL:
                 raise
@@ -102,24 +102,6 @@ class Assistants:
                 case=case.id, repeat=repeat, passed=False, error=f"{error.code}: {error.message}"
             )
         return await self._judged(case, repeat, reply, time.perf_counter() - began)
-
-    async def _patiently(self, path: str, body: Any, headers: Mapping[str, str]) -> Any:
-        """Call until there is room; asking again changes nothing."""
-        deadline, pause = time.monotonic() + self.patience_seconds, 0.25
-        while True:
-            try:
-                return await self.peer.json("POST", path, body=body, headers=headers)
-            except (Unavailable, Overloaded) as error:
-                if time.monotonic() > deadline:
-                    raise CommandError(
-                        f"The gateway had no room for {self.patience_seconds:.0f} s "
-                        f"({error.message}); run the command again, it goes on where it stood."
-                    ) from error
-                wait = error.retry_after_seconds or pause
-            # All that were turned away together must not come back together.
-            spread = 0.5 + random.random()  # noqa: S311 - not a secret
-            await asyncio.sleep(min(wait, LONGEST_PAUSE_SECONDS) * spread)
-            pause *= 2
 
     async def _judged(
         self, case: EvaluationCase, repeat: int, reply: Mapping[str, Any], seconds: float
@@ -133,9 +115,7 @@ class Assistants:
                 for one in reply.get("citations", ())
             },
         )
-        texts = texts_to_embed(case, answer)
-        vectors = await self._embedded(texts) if texts else {}
-        judgement = judge(case, answer, vectors)
+        judgement = await self.judging.judged(case, answer)
         usage = reply.get("usage") or {}
         return AnswerResult(
             case=case.id,
@@ -151,25 +131,3 @@ class Assistants:
             completion_tokens=usage.get("completion_tokens", 0),
             cost_usd=block.get("cost_usd", 0.0),
         )
-
-    async def _embedded(self, texts: Sequence[str]) -> Mapping[str, Vector]:
-        if missing := [text for text in texts if text not in self._vectors]:
-            body = {"model": await self._model(), "input": missing}
-            reply = await self._patiently("/v1/embeddings", body, {})
-            found = sorted(reply["data"], key=lambda one: int(one["index"]))
-            self._vectors |= {
-                text: one["embedding"] for text, one in zip(missing, found, strict=True)
-            }
-        return self._vectors
-
-    async def _model(self) -> str:
-        if self._embedding_model is None:
-            models = (await self.peer.json("GET", "/v1/models"))["data"]
-            named = [one["id"] for one in models if one.get("kind") == "embedding"]
-            if not named:
-                raise CommandError(
-                    "A check compares by meaning, and the gateway lists no embedding model now; "
-                    "start the retriever and run the command again."
-                )
-            self._embedding_model = named[0]
-        return self._embedding_model

@@ -60,7 +60,29 @@ class Composer:
         if found.state == "empty" and not parameters.tools:
             text = abstention_text(target.profile.abstention, conversation.question)
             return Abstaining(text, parameters.choices, parameters.structured)
-        prompt = await self.fitter.fit(
+        prompt = await self.fitted(account, target, replicas, conversation, parameters)
+        account.passages = prompt.passages
+        account.prompt_estimate = partial(self.fitter.counter.count, prompt.messages)
+        body = _engine_body(account, target, prompt, parameters)
+        body["priority"] = LIVE_PRIORITY if beside is None else SHADOW_PRIORITY
+        call = EngineCall(target.adapter, body, account.request_id, beside)
+        return Engines(self.engines, replicas, call)
+
+    async def fitted(
+        self,
+        account: Account,
+        target: Target,
+        replicas: Sequence[Replica],
+        conversation: Conversation,
+        parameters: EngineParameters,
+    ) -> FittedPrompt:
+        """Compose the prompt that fits what these replicas can hold.
+
+        Raises:
+            ServiceError: when there is no replica, or the last turn does not fit.
+        """
+        found = account.grounding
+        return await self.fitter.fit(
             Material(
                 target.profile,
                 conversation.turns,
@@ -71,12 +93,6 @@ class Composer:
             answer=parameters.answer,
             tools=parameters.tools,
         )
-        account.passages = prompt.passages
-        account.prompt_estimate = partial(self.fitter.counter.count, prompt.messages)
-        body = _engine_body(account, target, prompt, parameters)
-        body["priority"] = LIVE_PRIORITY if beside is None else SHADOW_PRIORITY
-        call = EngineCall(target.adapter, body, account.request_id, beside)
-        return Engines(self.engines, replicas, call)
 
 
 def open_reply(

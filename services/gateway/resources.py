@@ -22,6 +22,7 @@ from services.gateway.evaluation.opening import Evaluations, open_evaluations
 from services.gateway.fine_tuning import FineTuningDesk
 from services.gateway.knowledge.desks import Desks, loops_of, open_desks
 from services.gateway.loops import Loop, running
+from services.gateway.previewing import Previewing
 from services.gateway.registry import replicas
 from services.gateway.registry.bootstrap import register_bootstrap_keys
 from services.gateway.registry.changes import Registry
@@ -52,6 +53,8 @@ class Resources:
     """The way to documents and passages."""
     answering: Answering
     """Answers chat requests."""
+    previewing: Previewing
+    """Shows the prompts that chat requests would make."""
     intake: AdapterIntake
     """Takes adapters in."""
     training: TrainingDesk
@@ -115,6 +118,9 @@ async def open_resources(
             key_usage=key_usage,
             retriever=retriever,
             answering=answering,
+            previewing=Previewing(
+                answering.snapshot, answering.rewriter, answering.grounder, answering.composer
+            ),
             intake=intake,
             training=training,
             fine_tuning=FineTuningDesk(training),

@@ -15,7 +15,7 @@ from services.contracts.evaluation_cases import EvaluationCase
 from services.contracts.evaluations import AnswerResult
 from services.contracts.keys import Scope
 from services.domain.evaluation.answers import Answer, CitedPassage, Judgement, Vector
-from services.domain.evaluation.judging import judge, texts_to_embed
+from services.domain.evaluation.judging import Instruments, judge, texts_to_embed
 from services.gateway.accounts import Account
 from services.gateway.clients import engine_errors
 from services.gateway.clients.traffic import Crowded
@@ -111,7 +111,7 @@ class Asker:
         answer = _answer(body, abstained=account.outcome == "abstained")
         vectors = await self._vectors(caller, texts_to_embed(case, answer))
         # A regular expression or a long text may take a while, and callers are answered meanwhile.
-        judgement = await asyncio.to_thread(judge, case, answer, vectors)
+        judgement = await asyncio.to_thread(judge, case, answer, Instruments(vectors))
         return _judged(case, repeat, account, answer, judgement), account.grounding
 
     async def _asked(
