@@ -36,6 +36,9 @@ from services.domain.rendering import Message, compose
 REFUSALS_IN_A_ROW = 5
 """So many refused requests without one answer are no matter of the prompts."""
 
+TEMPLATE_TOKENS = 64
+"""What a chat template may add to a prompt, as far as a budget sets it aside."""
+
 
 class Compose(Protocol):
     """Makes the prompt that production would make."""
@@ -172,7 +175,8 @@ class Asking:
         assert known.prompt is not None
         body = self._body(known.prompt.messages, sample)
         # No tokenizer of the teacher's is at hand; a token is seldom shorter than a character.
-        prompt = sum(len(str(message["content"])) for message in body["messages"])
+        said = sum(len(str(message["content"])) for message in body["messages"])
+        prompt = max(said + TEMPLATE_TOKENS, self.budget.longest_prompt)
         longest = body.get("max_completion_tokens") or body.get("max_tokens") or 0
         if not self.budget.hold(prompt, longest):
             self.over_budget = True

@@ -20,6 +20,8 @@ class Budget:
     cached: int = 0
     """Of these."""
     completion: int = 0
+    longest_prompt: int = 0
+    """The largest one that was billed; a prompt is set aside as no less."""
     _held_prompt: int = 0
     _held_completion: int = 0
 
@@ -48,6 +50,7 @@ class Budget:
 
     def spend(self, *, prompt: int, cached: int, completion: int) -> None:
         """Count what an answer took."""
+        self.longest_prompt = max(self.longest_prompt, prompt)
         self.prompt += prompt
         self.cached += cached
         self.completion += completion
