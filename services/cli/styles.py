@@ -22,7 +22,7 @@ from services.domain.statistics import proportion
 styles = typer.Typer(help="Classifiers of style, for the check `style`.", no_args_is_help=True)
 
 MOST_ROWS = 50_000
-"""Rows of one file; training passes over them eight times in plain Python."""
+"""Rows of one file; training passes over them again and again in plain Python."""
 
 
 @styles.callback()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -53,7 +52,7 @@ COMPARING = (
 VERSION = "1-" + hashlib.sha256((SCORING + COMPARING).encode()).hexdigest()[:8]
 """Names the prompts; reports by other ones are not comparable."""
 
-_OBJECT = re.compile(r"\{[^{}]*\}", re.DOTALL)
+_DECODER = json.JSONDecoder()
 
 Side = Literal["first", "second", "tie"]
 
@@ -167,10 +166,10 @@ def _messages(task: str, material: dict[str, object]) -> list[Message]:
 
 def _verdict(text: str, name: str) -> dict[str, object] | None:
     """Find the last JSON object that holds a field: some judges think aloud before it."""
-    for match in reversed(list(_OBJECT.finditer(text))):
+    for at in reversed([place for place, sign in enumerate(text) if sign == "{"]):
         try:
-            found = json.loads(match.group())
-        except ValueError:
+            found, _ = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict) and name in found:
             return found

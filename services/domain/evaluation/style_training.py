@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from services.contracts.styles import StyleModel, StyleRow
 from services.domain.evaluation.styles import pieces, probabilities, softmax
 
-PASSES = 8
+PASSES = 4
 """Over the rows."""
 
 RATE = 0.5
