@@ -18,6 +18,7 @@ from services.gateway.answering import Answering
 from services.gateway.binding import Binding
 from services.gateway.chat_resources import open_answering
 from services.gateway.clients.retriever import Retriever
+from services.gateway.evaluation.judging import open_judging
 from services.gateway.evaluation.opening import Evaluations, open_evaluations
 from services.gateway.fine_tuning import FineTuningDesk
 from services.gateway.knowledge.desks import Desks, loops_of, open_desks
@@ -105,7 +106,13 @@ async def open_resources(
         training = TrainingDesk(registry, intake.artifacts, intake, intake.staging)
         binding = Binding(registry, settings.warm_timeout_seconds)
         evaluating = open_evaluations(
-            settings.evaluations, registry, binding, answering, retriever, metrics
+            settings.evaluations,
+            registry,
+            binding,
+            answering,
+            retriever,
+            await open_judging(settings.evaluations, session),
+            metrics,
         )
         moves = RolloutMetrics(
             metrics,
