@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from services.contracts.distillation import (
     DistilLine,
     DistilManifest,
     DistilPrompt,
+    DroppedPrompt,
     TeacherAnswer,
     Teaching,
 )
@@ -110,7 +112,11 @@ class Distillation:
         asking = await self._ask(prompts, known, journal)
         asked = [await self._judged(one, known.get(key), asking) for key, one in prompts.items()]
         got = harvest(asked, DatasetPolicy(), most_abstentions=self.bounds.abstentions)
-        dropped = {**got.dropped, **({"leaked": len(leaked)} if leaked else {})}
+        unasked = [self.prompts.asked[key].id or "" for key in sorted(leaked)]
+        dropped = [
+            *got.dropped,
+            *(DroppedPrompt(prompt=name, reason="leaked") for name in unasked),
+        ]
         rows = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in got.rows)
         self._write(rows, got, dropped)
         self._tell(got, dropped, asking)
@@ -131,7 +137,7 @@ class Distillation:
             release=release.id if release else None,
             profile_hash=profile_hash(self.source.profile),
         )
-        path = self.out.with_suffix(".answers.jsonl")
+        path = self._beside("answers.jsonl")
         if fresh:
             path.unlink(missing_ok=True)
         return Journal(path, teaching, DistilLine)
@@ -164,7 +170,11 @@ class Distillation:
     ) -> Asking:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(
-            *columns, TimeElapsedColumn(), console=self.console, transient=True
+            *columns,
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
         ) as progress:
             bar = progress.add_task(escape(self.model), total=len(prompts))
             asking = Asking(
@@ -208,7 +218,7 @@ class Distillation:
         case = case_of(prompt, self.standard, read.answer, grounded=bool(served.passages))
         return Judged(given, read, await self.judging.judged(case, read.answer))
 
-    def _write(self, rows: str, got: Harvest, dropped: dict[str, int]) -> None:
+    def _write(self, rows: str, got: Harvest, dropped: Sequence[DroppedPrompt]) -> None:
         manifest = DistilManifest(
             made_at=round(time.time(), 3),
             inkstone=version("inkstone"),
@@ -220,20 +230,23 @@ class Distillation:
             lexical=self.judging.entailment is None,
             prompts=len(self.prompts.asked),
             kept=len(got.rows),
-            dropped=dropped,
+            dropped=_counted(dropped),
             prompt_tokens=self.budget.prompt,
             completion_tokens=self.budget.completion,
             cost_usd=round(self.budget.cost, 6) if self.priced else None,
             rows=got.origins,
         )
         _replace(self.out, rows)
-        _replace(self.out.with_suffix(".manifest.json"), manifest.model_dump_json(indent=1) + "\n")
-        _replace(
-            self.out.with_suffix(".profile.json"),
-            self.source.profile.model_dump_json(indent=1) + "\n",
-        )
+        _replace(self._beside("manifest.json"), manifest.model_dump_json(indent=1) + "\n")
+        profile = self.source.profile.model_dump_json(indent=1)
+        _replace(self._beside("profile.json"), profile + "\n")
+        lines = [json.dumps(one.model_dump(), ensure_ascii=False) + "\n" for one in dropped]
+        _replace(self._beside("dropped.jsonl"), "".join(lines))
 
-    def _tell(self, got: Harvest, dropped: dict[str, int], asking: Asking) -> None:
+    def _beside(self, ending: str) -> Path:
+        return self.out.with_suffix(f".{ending}")
+
+    def _tell(self, got: Harvest, dropped: Sequence[DroppedPrompt], asking: Asking) -> None:
         console, spent = self.console, self.budget
         console.print(
             f"{len(got.rows)} rows of {len(self.prompts.asked)} prompts"
@@ -244,7 +257,8 @@ class Distillation:
             soft_wrap=True,
         )
         if dropped:
-            console.print(table_of(dropped))
+            console.print(table_of(_counted(dropped)))
+            console.print(f"[dim]{self._beside('dropped.jsonl')}[/dim]", soft_wrap=True)
         for message in list(dict.fromkeys(asking.failures.values()))[:3]:
             console.print(f"[yellow]{escape(message)}[/yellow]", soft_wrap=True)
         if asking.over_budget:
@@ -268,6 +282,11 @@ class Distillation:
     def _grounded(self) -> bool:
         release = self.source.release
         return release is not None and release.retrieval is not None
+
+
+def _counted(dropped: Sequence[DroppedPrompt]) -> dict[str, int]:
+    """Count the reasons, the most frequent first."""
+    return dict(Counter(one.reason for one in dropped).most_common())
 
 
 def _replace(path: Path, text: str) -> None:

@@ -118,6 +118,18 @@ class RowOrigin(Wire):
     """What the checks gave, by their kind."""
 
 
+class DroppedPrompt(Wire):
+    """A prompt that gave no row."""
+
+    prompt: str
+    """Its id."""
+    reason: str
+    why: str = ""
+    """What the checks say."""
+    answer: str = ""
+    """What the teacher said."""
+
+
 class DistilManifest(Wire):
     """What stands beside a training file that a teacher wrote."""
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from services.contracts.datasets import DatasetPolicy
-from services.contracts.distillation import AskedPrompt, DistilPrompt, RowOrigin
+from services.contracts.distillation import (
+    AskedPrompt,
+    DistilPrompt,
+    DroppedPrompt,
+    RowOrigin,
+)
 from services.domain.distillation.choosing import Judged, best_of, fault_of
 from services.domain.distillation.rows import prompt_hash, repeats, training_row
 
@@ -51,8 +55,8 @@ class Harvest:
 
     rows: list[dict[str, Any]]
     origins: list[RowOrigin]
-    dropped: dict[str, int]
-    """Prompts by the reason why they gave no row, the most frequent first."""
+    dropped: list[DroppedPrompt]
+    """Prompts that gave no row, in their order but for rows that say the same."""
 
 
 def harvest(asked: Sequence[Asked], policy: DatasetPolicy, *, most_abstentions: float) -> Harvest:
@@ -61,36 +65,58 @@ def harvest(asked: Sequence[Asked], policy: DatasetPolicy, *, most_abstentions: 
     Args:
         most_abstentions: the greatest share of the rows that may say that nothing tells.
     """
-    dropped = Counter[str]()
+    dropped = list[DroppedPrompt]()
     chosen = list[tuple[Asked, Judged]]()
     for one in asked:
         best = best_of(one.answers)
         if best is not None and one.served is not None:
             chosen.append((one, best))
-        elif one.served is not None and one.served.abstention is not None:
-            dropped["nothing_found"] += 1
         else:
-            dropped[fault_of(one.answers) or one.missing] += 1
+            dropped.append(_unanswered(one))
     written = [training_row(_served(one).messages, best.read.trained) for one, best in chosen]
     needless = repeats(written, policy)
-    dropped.update(needless.values())
+    dropped += [_dropped(*chosen[n], reason) for n, reason in sorted(needless.items())]
     kept = [n for n in range(len(chosen)) if n not in needless]
-    surplus = _surplus([chosen[n][1] for n in kept], most_abstentions)
-    dropped["too_many_abstentions"] += len(surplus)
+    surplus = _surplus([chosen[n] for n in kept], most_abstentions)
+    dropped += [_dropped(*chosen[kept[place]], "too_many_abstentions") for place in surplus]
     kept = [n for place, n in enumerate(kept) if place not in surplus]
     return Harvest(
         rows=[written[n] for n in kept],
         origins=[_origin(line, *chosen[n]) for line, n in enumerate(kept, start=1)],
-        dropped={reason: count for reason, count in dropped.most_common() if count},
+        dropped=dropped,
     )
 
 
-def _surplus(chosen: Sequence[Judged], most: float) -> set[int]:
-    """Find the abstentions beyond their share; the first ones stay."""
-    abstaining = [n for n, one in enumerate(chosen) if one.read.answer.abstained]
+def _surplus(chosen: Sequence[tuple[Asked, Judged]], most: float) -> list[int]:
+    """Find the abstentions beyond their share; the first ones stay, and those that were wanted."""
+    abstaining = [
+        n
+        for n, (one, best) in enumerate(chosen)
+        if best.read.answer.abstained and one.prompt.answerable is not False
+    ]
     answering = len(chosen) - len(abstaining)
-    allowed = len(abstaining) if most >= 1 else int(answering * most / (1 - most))
-    return set(abstaining[allowed:])
+    allowed = len(abstaining) if most >= 1 else round(answering * most / (1 - most))
+    return abstaining[allowed:]
+
+
+def _unanswered(one: Asked) -> DroppedPrompt:
+    """Say why no answer to a prompt is any good, by the first answer that has the usual fault."""
+    if one.served is not None and one.served.abstention is not None:
+        return DroppedPrompt(prompt=one.prompt.id or "", reason="nothing_found")
+    reason = fault_of(one.answers)
+    worst = next((each for each in one.answers if each.fault == reason), None)
+    if reason is None or worst is None:
+        return DroppedPrompt(prompt=one.prompt.id or "", reason=one.missing)
+    return _dropped(one, worst, reason)
+
+
+def _dropped(one: Asked, answer: Judged, reason: str) -> DroppedPrompt:
+    return DroppedPrompt(
+        prompt=one.prompt.id or "",
+        reason=reason,
+        why=answer.judgement.complaints if answer.judgement else "",
+        answer=answer.given.refusal or answer.given.text,
+    )
 
 
 def _served(one: Asked) -> AskedPrompt:

@@ -140,13 +140,15 @@ def _prompt(number: int, line: str) -> DistilPrompt:
     except ValidationError as error:
         told = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in told["loc"])
-        raise CasesError(number, f"{where}: {told['msg']}" if where else told["msg"]) from error
+        said = told["msg"].removeprefix("Value error, ")
+        raise CasesError(number, f"{where}: {said}" if where else said) from error
     named = prompt if prompt.id else prompt.model_copy(update={"id": f"line-{number}"})
     if named.checks:
         try:
             case = case_of(named, Standard(), Answer(""), grounded=False)
         except ValidationError as error:
-            raise CasesError(number, error.errors(include_url=False)[0]["msg"]) from error
+            said = error.errors(include_url=False)[0]["msg"]
+            raise CasesError(number, said.removeprefix("Value error, ")) from error
         if (fault := next(faults(case), None)) is not None:
             raise CasesError(number, fault)
     return named

@@ -79,6 +79,10 @@ def asked(*questions: str, **fields: Any) -> list[dict[str, Any]]:
     return [{"question": question, **fields} for question in questions]
 
 
+def plain(row: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in one.items() if k != "weight"} for one in row["messages"]]
+
+
 def many(count: int) -> list[dict[str, Any]]:
     return asked(*(f"Question number {n}?" for n in range(count)))
 
@@ -120,11 +124,11 @@ async def test_rows_hold_the_prompt_as_production_serves_it(
     first, other = grounded.rows()
     await stack.ask("How long do refunds take?")
     served = stack.engine.generations()[-1].body["messages"]
-    plain = [{k: v for k, v in one.items() if k != "weight"} for one in first["messages"]]
-    assert plain == [*served, {"role": "assistant", "content": "Refunds take 14 days [1]."}]
+    assert plain(first) == [*served, {"role": "assistant", "content": "Refunds take 14 days [1]."}]
     assert [one.get("weight") for one in first["messages"]] == [None, None, 0, None, None]
     assert other["messages"][-1]["content"] == "환불은 14일 걸립니다 [1]."
-    assert grounded.teacher.requests[0]["messages"] in (served, other["messages"][:-1])
+    for body in grounded.teacher.requests:
+        assert body["messages"] in (plain(first)[:-1], plain(other)[:-1])
     assert "2 rows of 2 prompts; 200 prompt and 40 answer tokens" in told
     assert f"inkstone data check {grounded.out} --profile" in told
     assert "inkstone trainings add support-distilled" in told
@@ -192,7 +196,8 @@ async def test_what_the_assistant_answers_without_its_model_is_not_asked(
 
 async def test_right_abstentions_are_kept_within_their_share(grounded: Room) -> None:
     known = asked("How long do refunds take?", "환불은 얼마나 걸리나요?")
-    unknown = asked("Who owns the shop?", "What colour is the door?", answerable=False)
+    unknown = asked("Who owns the shop?", "What colour is the door?")
+    wanted = asked("What does the lamp cost?", answerable=False)
     told = asked("Does it say how long refunds take?", answerable=True)
 
     def answer(body: dict[str, Any]) -> str:
@@ -201,9 +206,13 @@ async def test_right_abstentions_are_kept_within_their_share(grounded: Room) -> 
         return right(body) if known else "I could not find this in the documents I have."
 
     grounded.teacher.reply = answer
-    await grounded.distil("--abstentions", "0.4", prompts=[*known, *unknown, *told])
+    await grounded.distil("--abstentions", "0.3", prompts=[*known, *unknown, *wanted, *told])
     assert grounded.manifest().dropped == {"abstains": 1, "too_many_abstentions": 1}
-    assert len(grounded.rows()) == 3
+    assert len(grounded.rows()) == 4
+    lines = (grounded.folder / "train.dropped.jsonl").read_text("utf-8").splitlines()
+    dropped = {one["reason"]: one for one in map(json.loads, lines)}
+    assert dropped["abstains"]["why"] == "abstains: abstained; it was to answer"
+    assert dropped["abstains"]["answer"].startswith("I could not find")
 
 
 async def test_the_best_of_several_samples_is_kept(room: Room) -> None:
