@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from services.chassis.errors import Overloaded, ServiceError, Unavailable
+from services.chassis.errors import ServiceError
 from services.chassis.http import Peer
-from services.cli.failures import CommandError
+from services.cli.answer_judging import Judging
+from services.cli.patience import PATIENCE_SECONDS, Reply, patiently
 from services.contracts.evaluation_cases import EvaluationCase
 from services.contracts.evaluations import AnswerResult
 from services.contracts.rollouts import ARM_HEADER
-from services.domain.evaluation.answers import Answer, CitedPassage, Vector
-from services.domain.evaluation.judging import judge, texts_to_embed
-
-PATIENCE_SECONDS = 300.0
-"""How long a case is asked again while the gateway has no room or cannot be reached."""
-
-LONGEST_PAUSE_SECONDS = 10.0
+from services.domain.evaluation.answers import Answer, CitedPassage
 
 _ENDS_ALL = ("arm_unknown", "model_not_found")
 """Refusals that every further case would meet as well."""
@@ -48,16 +41,6 @@ class Asked:
         return arm if arm in ("stable", "candidate") and ":" in self.name else None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back to one case."""
-
-    body: Mapping[str, Any]
-    """A chat completion in OpenAI's shape."""
-    seconds: float
-    """Of the call that was answered; calls that were turned away before are not in it."""
-
-
 Respond = Callable[[EvaluationCase], Awaitable[Reply]]
 """Answers one case."""
 
@@ -68,9 +51,9 @@ class Assistants:
 
     peer: Peer
     concurrent: int
+    judging: Judging
     patience_seconds: float = PATIENCE_SECONDS
-    _embedding_model: str | None = None
-    _vectors: dict[str, Vector] = field(default_factory=dict)
+    """How long a case is asked again while the gateway has no room or cannot be reached."""
 
     async def check(self, asked: Asked) -> None:
         """Make sure that the model is there and the key may use it.
@@ -115,7 +98,7 @@ class Assistants:
         body = {"model": asked.model, "messages": [turn.model_dump() for turn in case.turns]}
         headers = {ARM_HEADER: asked.arm} if asked.arm else {}
         return await patiently(
-            self.peer, "/v1/chat/completions", body, headers, seconds=self.patience_seconds
+            self.peer, "/v1/chat/completions", body, headers=headers, seconds=self.patience_seconds
         )
 
     async def _answer(self, respond: Respond, case: EvaluationCase, repeat: int) -> AnswerResult:
@@ -141,9 +124,7 @@ class Assistants:
                 for one in reply.get("citations", ())
             },
         )
-        texts = texts_to_embed(case, answer)
-        vectors = await self._embedded(texts) if texts else {}
-        judgement = judge(case, answer, vectors)
+        judgement = await self.judging.judged(case, answer)
         usage = reply.get("usage") or {}
         details = usage.get("prompt_tokens_details") or {}
         return AnswerResult(
@@ -161,54 +142,3 @@ class Assistants:
             completion_tokens=usage.get("completion_tokens", 0),
             cost_usd=block.get("cost_usd", 0.0),
         )
-
-    async def _embedded(self, texts: Sequence[str]) -> Mapping[str, Vector]:
-        if missing := [text for text in texts if text not in self._vectors]:
-            body = {"model": await self._model(), "input": missing}
-            reply = await patiently(
-                self.peer, "/v1/embeddings", body, {}, seconds=self.patience_seconds
-            )
-            found = sorted(reply.body["data"], key=lambda one: int(one["index"]))
-            self._vectors |= {
-                text: one["embedding"] for text, one in zip(missing, found, strict=True)
-            }
-        return self._vectors
-
-    async def _model(self) -> str:
-        if self._embedding_model is None:
-            models = (await self.peer.json("GET", "/v1/models"))["data"]
-            named = [one["id"] for one in models if one.get("kind") == "embedding"]
-            if not named:
-                raise CommandError(
-                    "A check compares by meaning, and the gateway lists no embedding model now; "
-                    "start the retriever and run the command again."
-                )
-            self._embedding_model = named[0]
-        return self._embedding_model
-
-
-async def patiently(
-    peer: Peer, path: str, body: Any, headers: Mapping[str, str], *, seconds: float
-) -> Reply:
-    """Call until there is room; asking again changes nothing.
-
-    Raises:
-        CommandError: there was none for so many seconds.
-    """
-    deadline, pause = time.monotonic() + seconds, 0.25
-    while True:
-        began = time.perf_counter()
-        try:
-            found = await peer.json("POST", path, body=body, headers=headers)
-            return Reply(found, time.perf_counter() - began)
-        except (Unavailable, Overloaded) as error:
-            if time.monotonic() > deadline:
-                raise CommandError(
-                    f"The {peer.name} had no room for {seconds:.0f} s "
-                    f"({error.message}); run the command again, it goes on where it stood."
-                ) from error
-            wait = error.retry_after_seconds or pause
-        # All that were turned away together must not come back together.
-        spread = 0.5 + random.random()  # noqa: S311 - not a secret
-        await asyncio.sleep(min(wait, LONGEST_PAUSE_SECONDS) * spread)
-        pause *= 2

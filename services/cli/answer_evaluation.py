@@ -13,27 +13,47 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from services.cli.answer_asking import Asked, Assistants
+from services.cli.answer_judging import Judging, JudgingOptions, open_judging
+from services.cli.answer_preferring import Preferring
 from services.cli.answer_report import (
     SavedEvaluation,
     cautions,
+    firsts,
     page_of,
+    preferences_of,
     table_of,
     verdict_of,
 )
-from services.cli.answer_results import Heading, Line, ResultsFile, add
+from services.cli.answer_results import Heading, Line, ResultsFile
 from services.cli.connection import Connection, connected
 from services.cli.failures import CommandError
 from services.cli.retrieval_report import width_of
 from services.contracts.evaluation_cases import GUARD, EvaluationCase
-from services.contracts.evaluations import Arm, EvaluationRules
+from services.contracts.evaluations import Arm, EvaluationRules, Judges
 from services.domain.evaluation.cases import CasesError, dataset_hash, read_cases
 from services.domain.evaluation.figures import Run, report_of
+from services.domain.evaluation.rubrics import preference_figures
 
 MOST_CASES = 100_000
 """Cases of one file."""
 
 Out = Annotated[Path, typer.Option(help="The report as JSON; its page and the answers beside it.")]
 Margin = Annotated[float, typer.Option(help="How much worse it may be; 0 asks that it is better.")]
+JudgeUrl = Annotated[
+    str | None, typer.Option(help="An OpenAI-compatible URL whose model judges answers.")
+]
+JudgeModel = Annotated[str | None, typer.Option(help="The judge's model.")]
+JudgeKey = Annotated[
+    str | None,
+    typer.Option(help="The environment variable that holds its key; INKSTONE_JUDGE_KEY."),
+]
+StyleFile = Annotated[
+    Path | None, typer.Option(help="A classifier of `inkstone eval style train`.")
+]
+EntailmentModel = Annotated[
+    str | None,
+    typer.Option(help="A CrossEncoder of NLI, for citations; words are compared without one."),
+]
 
 
 @connected
@@ -47,11 +67,19 @@ async def run_evaluation(
         str | None, typer.Option(help="The baseline: another assistant, or an arm.")
     ] = None,
     guard: Annotated[
-        Path | None, typer.Option(help="Cases that must not get worse; as if tagged `guard`.")
+        list[Path] | None,
+        typer.Option(
+            help="Cases that must not get worse, as if tagged `guard`; may be given often."
+        ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, max=20, help="How often each is asked.")] = 1,
     concurrent: Annotated[int, typer.Option(min=1, max=64, help="Asked at once.")] = 4,
     margin: Margin = 0.0,
+    judge: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    judge_key_env: JudgeKey = None,
+    style: StyleFile = None,
+    entailment: EntailmentModel = None,
     out: Out = Path("evaluation.json"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the answers so far.")] = False,
 ) -> None:
@@ -61,24 +89,44 @@ async def run_evaluation(
     """
     if not out.parent.is_dir():
         raise CommandError(f"{out.parent} is no folder; choose another place with --out.")
-    asked = _read(cases) + [_guarding(case) for case in (_read(guard) if guard else [])]
+    asked = read(cases) + [_guarding(case) for file in guard or [] for case in read(file)]
     if len({case.id for case in asked}) < len(asked):
-        raise CommandError("An id stands in both files; give each case an id of its own.")
+        raise CommandError("An id stands twice in the files; give each case an id of its own.")
     names: list[tuple[Arm, Asked]] = [("baseline", Asked(against or assistant))]
     if against is not None:
         names.append(("candidate", Asked(assistant)))
-    heading = Heading(
-        dataset_hash=dataset_hash(asked),
-        baseline=against or assistant,
-        candidate=assistant if against is not None else None,
-        repeats=repeats,
+    options = JudgingOptions(judge, judge_model, judge_key_env, style, entailment, concurrent)
+    async with connection.gateway() as gateway, open_judging(options, gateway.peer) as judging:
+        judging.check(asked)
+        heading = Heading(
+            dataset_hash=dataset_hash(asked),
+            baseline=against or assistant,
+            candidate=assistant if against is not None else None,
+            repeats=repeats,
+            judges=judging.names_in(asked),
+        )
+        file = ResultsFile(out.with_suffix(".answers.jsonl"), heading)
+        if fresh:
+            file.path.unlink(missing_ok=True)
+        await _ask(Assistants(gateway.peer, concurrent, judging), names, asked, file)
+        saved = _saved(names, asked, file.read(), EvaluationRules(margin=margin), judging.names)
+        if against is not None and judging.judge is not None:
+            saved = await _preferred(saved, judging, out, concurrent)
+    _conclude(saved, out)
+
+
+async def _preferred(
+    saved: SavedEvaluation, judging: Judging, out: Path, concurrent: int
+) -> SavedEvaluation:
+    """Add which arm's answers the judge prefers."""
+    assert judging.judge is not None
+    preferring = Preferring(
+        judging.judge, judging.names, out.with_suffix(".preferences.jsonl"), concurrent
     )
-    file = ResultsFile(out.with_suffix(".answers.jsonl"), heading)
-    if fresh:
-        file.path.unlink(missing_ok=True)
-    async with connection.gateway() as gateway:
-        await _ask(Assistants(gateway.peer, concurrent), names, asked, file)
-    _conclude(_saved(names, asked, file.read(), EvaluationRules(margin=margin)), out)
+    first, other = firsts(saved.baseline), firsts(saved.candidate)
+    found = preference_figures(await preferring.compare(saved.cases, first, other))
+    report = saved.report.model_copy(update={"preferences": found})
+    return saved.model_copy(update={"report": report})
 
 
 def compare_evaluations(
@@ -94,10 +142,12 @@ def compare_evaluations(
             f"{first} and {other} asked different cases ({baseline.report.dataset_hash} and "
             f"{candidate.report.dataset_hash}); run one of them again."
         )
+    if baseline.report.judges != candidate.report.judges:
+        raise CommandError(f"{first} and {other} were not judged alike; run one of them again.")
     arms = [_own(baseline), _own(candidate)]
     report = report_of(baseline.cases, arms[0], arms[1], EvaluationRules(margin=margin))
     saved = SavedEvaluation(
-        report=report,
+        report=report.model_copy(update={"judges": baseline.report.judges}),
         cases=baseline.cases,
         baseline=list(arms[0].answers),
         candidate=list(arms[1].answers),
@@ -126,7 +176,7 @@ async def _ask(
                 escape(asked.name), total=len(wanted), completed=len(wanted) - len(todo)
             )
             async for answer in assistants.answers(asked, todo):
-                add(opened, arm, answer)
+                file.add(opened, arm, answer)
                 progress.advance(bar)
 
 
@@ -135,6 +185,7 @@ def _saved(
     cases: Sequence[EvaluationCase],
     lines: Sequence[Line],
     rules: EvaluationRules,
+    judges: Judges,
 ) -> SavedEvaluation:
     # A case that failed and was asked again has two lines; the last one counts.
     latest = {(line.arm, line.answer.case, line.answer.repeat): line.answer for line in lines}
@@ -144,7 +195,7 @@ def _saved(
     ]
     report = report_of(cases, runs[0], runs[1] if len(runs) > 1 else None, rules)
     return SavedEvaluation(
-        report=report,
+        report=report.model_copy(update={"judges": judges}),
         cases=list(cases),
         baseline=list(runs[0].answers),
         candidate=list(runs[1].answers) if len(runs) > 1 else [],
@@ -160,6 +211,8 @@ def _conclude(saved: SavedEvaluation, out: Path) -> None:
     console.print(f"{report.cases} cases, {report.dataset_hash}, 95 % intervals", highlight=False)
     table = table_of(report)
     Console(width=max(console.width, width_of(table))).print(table)
+    if report.preferences is not None:
+        console.print(escape(preferences_of(report)), highlight=False, soft_wrap=True)
     for caution in cautions(report):
         console.print(f"[yellow]{escape(caution)}[/yellow]", soft_wrap=True)
     if report.comparison is not None:
@@ -167,7 +220,12 @@ def _conclude(saved: SavedEvaluation, out: Path) -> None:
     console.print(f"[dim]{out}  {page}[/dim]", soft_wrap=True)
 
 
-def _read(file: Path) -> list[EvaluationCase]:
+def read(file: Path) -> list[EvaluationCase]:
+    """Read cases.
+
+    Raises:
+        CommandError: a line is none.
+    """
     try:
         return read_cases(file.read_text(encoding="utf-8"), most=MOST_CASES)
     except UnicodeDecodeError as error:

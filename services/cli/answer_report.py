@@ -69,12 +69,30 @@ def verdict_of(found: ComparisonFigures) -> str:
     return f"{_VERDICTS[found.verdict]}: {found.reason}."
 
 
+def preferences_of(report: EvaluationReport) -> str:
+    """Say in words which answers the judge prefers."""
+    found = report.preferences
+    assert found is not None
+    between = f"{found.difference.value:+.1%} [{found.difference.low:+.1%}, "
+    between += f"{found.difference.high:+.1%}], p = {found.p:.2g}"
+    return (
+        f"The judge {report.judges.judge} prefers the candidate in {found.candidate} cases, the "
+        f"baseline in {found.baseline}, neither in {found.ties} ({between}); in {found.swayed} of "
+        f"these the order decided, {found.unreadable} could not be read."
+    )
+
+
 def cautions(report: EvaluationReport) -> Iterator[str]:
     """Say what makes the figures worth less than they look."""
     arms = [report.baseline, *([report.candidate] if report.candidate else [])]
     for arm in arms:
         if arm.errors:
             yield f"{arm.errors} answers of {arm.name} failed and count as not passed."
+        if arm.unreadable:
+            yield (
+                f"{arm.unreadable} verdicts of the judge on {arm.name} could not be read and count "
+                "as not passed."
+            )
         if arm.release is None and ":" not in arm.name and "@" not in arm.name:
             yield f"The answers of {arm.name} come from several releases; pin one of its arms."
     if lexical := sorted({name for arm in arms for name in arm.lexical}):
@@ -104,12 +122,25 @@ def page_of(saved: SavedEvaluation) -> str:
         f"<p>{report.cases} cases ({report.dataset_hash}){repeats}. Intervals hold the true value "
         "95 times of 100; the test is McNemar's exact one on pairs.</p>"
     )
+    if report.preferences is not None:
+        parts.append(f"<p>{escape(preferences_of(report))}</p>")
+    parts.append(f"<p>{escape(_judged_by(report))}</p>")
     parts += [f"<p>{escape(caution)}</p>" for caution in cautions(report)]
     headings = ["", *(arm.name for arm in arms), *(["difference"] if found else [])]
     parts.append(_html_table(headings, [[name, *cells] for name, cells in _rows(arms, found)]))
     parts.append(plot([(arm.name, _drawn(arm, arms[0])) for arm in arms]))
     parts += _differing(saved) if found else _failed(saved)
     return "\n".join(parts) + "\n"
+
+
+def _judged_by(report: EvaluationReport) -> str:
+    by = report.judges
+    named = [
+        f"judge {by.judge} at {by.judge_url}" if by.judge else "",
+        f"style classifier {by.styles}" if by.styles else "",
+        f"entailment by {by.entailment}" if by.entailment else "",
+    ]
+    return "Judged by rules" + "".join(f", {one}" for one in named if one) + "."
 
 
 def _rows(
@@ -152,7 +183,7 @@ def _drawn(arm: ArmFigures, first: ArmFigures) -> Mapping[str, Estimate]:
 def _differing(saved: SavedEvaluation) -> Iterator[str]:
     found = saved.report.comparison
     assert found is not None
-    first, other = _firsts(saved.baseline), _firsts(saved.candidate)
+    first, other = firsts(saved.baseline), firsts(saved.candidate)
     for title, ids in (("Lost", found.lost), ("Gained", found.gained)):
         rows = [
             [id_, case.asked, _shown(first[id_]), _shown(other[id_])]
@@ -167,7 +198,7 @@ def _differing(saved: SavedEvaluation) -> Iterator[str]:
 
 
 def _failed(saved: SavedEvaluation) -> Iterator[str]:
-    answers = _firsts(saved.baseline)
+    answers = firsts(saved.baseline)
     rows = [
         [case.id, case.asked, _shown(answers[case.id])]
         for case in saved.cases
@@ -178,7 +209,8 @@ def _failed(saved: SavedEvaluation) -> Iterator[str]:
         yield _html_table(["case", "question", "answer"], rows[:SHOWN_CASES])
 
 
-def _firsts(answers: Sequence[AnswerResult]) -> dict[str, AnswerResult]:
+def firsts(answers: Sequence[AnswerResult]) -> dict[str, AnswerResult]:
+    """Take each case's first answer."""
     return {one.case: one for one in sorted(answers, key=lambda one: one.repeat, reverse=True)}
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from pydantic import ValidationError
-
 from services.cli.failures import CommandError
-from services.cli.journal import append, whole_lines
-from services.contracts.evaluations import AnswerResult, Arm
+from services.cli.journal import Journal
+from services.contracts.evaluations import AnswerResult, Arm, Judges
 from services.contracts.wire import Wire
 
 
@@ -21,6 +20,8 @@ class Heading(Wire):
     baseline: str
     candidate: str | None
     repeats: int
+    judges: Judges = Judges()
+    """What judged the answers beside the rules."""
 
 
 class Line(Wire):
@@ -32,10 +33,15 @@ class Line(Wire):
 
 @dataclass(frozen=True, slots=True)
 class ResultsFile:
-    """Answers in a file of JSON lines."""
+    """The answers of one evaluation."""
 
     path: Path
     heading: Heading
+
+    @property
+    def journal(self) -> Journal[Heading, Line]:
+        """The file behind it."""
+        return Journal(self.path, self.heading, Line)
 
     def settled(self) -> list[Line]:
         """Read the answers so far that need not be asked again: those that did not fail."""
@@ -47,29 +53,23 @@ class ResultsFile:
         Raises:
             CommandError: the file holds the answers of another evaluation.
         """
-        lines = whole_lines(self.path)
-        if not lines:
-            return []
-        try:
-            heading = Heading.model_validate_json(lines[0])
-            found = [Line.model_validate_json(line) for line in lines[1:]]
-        except ValidationError as error:
-            raise CommandError(f"{self.path} holds no answers; choose another --out.") from error
-        if heading != self.heading:
+        heading, lines = self.journal.read()
+        if heading is None or heading == self.heading:
+            return lines
+        if heading.model_copy(update={"judges": self.heading.judges}) == self.heading:
             raise CommandError(
-                f"{self.path} holds the answers of another evaluation ({heading.baseline}, cases "
-                f"{heading.dataset_hash}); choose another --out, or begin anew with --fresh."
+                f"{self.path} was judged by something else; choose another --out, or begin anew "
+                "with --fresh."
             )
-        return found
+        raise CommandError(
+            f"{self.path} holds the answers of another evaluation ({heading.baseline}, cases "
+            f"{heading.dataset_hash}); choose another --out, or begin anew with --fresh."
+        )
 
-    def open(self) -> IO[str]:
+    def open(self) -> AbstractContextManager[IO[str]]:
         """Open the file for more answers."""
-        file = self.path.open("a", encoding="utf-8")
-        if file.tell() == 0:
-            append(file, self.heading.model_dump(mode="json"))
-        return file
+        return self.journal.open()
 
-
-def add(file: IO[str], arm: Arm, answer: AnswerResult) -> None:
-    """Write one answer; it is on the disk when this returns."""
-    append(file, Line(arm=arm, answer=answer).model_dump(mode="json"))
+    def add(self, file: IO[str], arm: Arm, answer: AnswerResult) -> None:
+        """Write one answer; it is on the disk when this returns."""
+        self.journal.add(file, Line(arm=arm, answer=answer))

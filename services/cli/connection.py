@@ -28,7 +28,23 @@ class Connection:
     """A gateway's URL and a key."""
 
     url: str
-    key: str
+    given: str | None
+    """The key; None where there is none, which matters once the gateway is asked."""
+    file: Path = Path(".inkstone/keys/admin.key")
+    """Where the local stack would have left one."""
+
+    @property
+    def key(self) -> str:
+        """The key.
+
+        Raises:
+            Unauthenticated: when there is none.
+        """
+        if self.given is None:
+            raise Unauthenticated(
+                f"No key: set INKSTONE_API_KEY, or start the local stack, which writes {self.file}."
+            )
+        return self.given
 
     @asynccontextmanager
     async def gateway(self) -> AsyncIterator[Gateway]:
@@ -55,17 +71,11 @@ def connect(
         Path, typer.Option(envvar="INKSTONE_HOME", help="The local stack's folder.")
     ] = Path(".inkstone"),
 ) -> Connection:
-    """Take the given URL and key, or those of the local stack.
-
-    Raises:
-        Unauthenticated: when there is no key.
-    """
+    """Take the given URL and key, or those of the local stack."""
     file = home / "keys" / "admin.key"
-    if key is None and not file.exists():
-        raise Unauthenticated(
-            f"No key: set INKSTONE_API_KEY, or start the local stack, which writes {file}."
-        )
-    return Connection((url or local_url(home)).rstrip("/"), key or file.read_text().strip())
+    if key is None and file.exists():
+        key = file.read_text().strip()
+    return Connection((url or local_url(home)).rstrip("/"), key, file)
 
 
 def connected(

@@ -27,6 +27,7 @@ from services.cli.retrieval_report import (
     table_of,
     width_of,
 )
+from services.cli.styles import styles
 from services.contracts.knowledge import SearchResult
 
 ASKED_AT_ONCE = 8
@@ -48,6 +49,7 @@ evaluations.command("run")(run_evaluation)
 evaluations.command("compare")(compare_evaluations)
 evaluations.command("put")(put_set)
 evaluations.command("sets")(list_sets)
+evaluations.add_typer(styles, name="style")
 
 
 @evaluations.callback()

@@ -20,6 +20,7 @@ from services.cli import (
     commands,
     costs,
     datasets,
+    distillation,
     evaluation,
     jobs,
     profiles,
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(commands.ask)
+app.command()(distillation.distil)
 app.add_typer(commands.documents, name="documents")
 app.add_typer(adapters.adapters, name="adapters")
 app.add_typer(profiles.profiles, name="profiles")

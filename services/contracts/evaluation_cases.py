@@ -156,6 +156,26 @@ class Length(_Check):
     unit: Literal["characters", "words"] = "characters"
 
 
+class InStyle(_Check):
+    """A trained classifier takes the answer for one of a style."""
+
+    kind: Literal["style"]
+    style: Annotated[str, Field(min_length=1, max_length=64)]
+    """One of the classifier's labels."""
+    at_least: Share = 0.5
+    """How probable the style must be."""
+
+
+class ByRubric(_Check):
+    """A judge, a language model, holds the answer against a rubric."""
+
+    kind: Literal["judge"]
+    rubric: Annotated[str, Field(min_length=1, max_length=4096)]
+    """What a good answer does, in plain words; the case's `expected` is shown beside it."""
+    at_least: Share = 0.75
+    """Of a scale of five steps, from 0 to 1."""
+
+
 Check = Annotated[
     Exact
     | Normalised
@@ -172,7 +192,9 @@ Check = Annotated[
     | Grounded
     | Abstains
     | InLanguage
-    | Length,
+    | Length
+    | InStyle
+    | ByRubric,
     Field(discriminator="kind"),
 ]
 """One thing that an answer must show."""

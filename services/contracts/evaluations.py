@@ -16,8 +16,20 @@ Arm = Literal["baseline", "candidate"]
 """Which of the two was asked."""
 
 
-Method = Literal["exact", "lexical", "entailment", "embedding"]
+Method = Literal["exact", "lexical", "entailment", "embedding", "classifier", "judge"]
 """How a check compares; `lexical` compares words in place of entailment."""
+
+
+class Judges(Wire):
+    """What judged answers beside rules; reports by other ones are not comparable."""
+
+    judge: str | None = None
+    """The judge's model and the version of its prompts."""
+    judge_url: str | None = None
+    styles: str | None = None
+    """12 hex of the style classifier's sha256."""
+    entailment: str | None = None
+    """The model of entailment; words are compared without one."""
 
 
 class CheckResult(Wire):
@@ -30,6 +42,8 @@ class CheckResult(Wire):
     why: str
     required: bool = True
     method: Method = "exact"
+    unreadable: bool = False
+    """Whether the judge said nothing that is a verdict; it counts as not passed."""
 
 
 class AnswerResult(Wire):
@@ -90,6 +104,8 @@ class ArmFigures(Wire):
     """Of all answers."""
     lexical: list[str] = Field(default_factory=list)
     """Measures that compare words in place of entailment."""
+    unreadable: int = 0
+    """Verdicts of the judge that were none."""
 
 
 class PairFigures(Wire):
@@ -125,6 +141,24 @@ class ComparisonFigures(Wire):
     more_cases: int = 0
 
 
+class PreferenceFigures(Wire):
+    """Which of two answers the judge prefers, asked in both orders."""
+
+    candidate: int
+    """Cases whose answer by the candidate is preferred in both orders."""
+    baseline: int
+    ties: int
+    """Neither, or another one in the other order."""
+    swayed: int
+    """Ties where the order decided."""
+    unreadable: int
+    """Cases without two verdicts; they count nowhere else."""
+    difference: Bounds
+    """The candidate's share less the baseline's."""
+    p: float
+    """The exact sign test, two-sided."""
+
+
 class EvaluationRules(Wire):
     """What a verdict goes by."""
 
@@ -147,6 +181,9 @@ class EvaluationReport(Wire):
     baseline: ArmFigures
     candidate: ArmFigures | None = None
     comparison: ComparisonFigures | None = None
+    judges: Judges = Judges()
+    preferences: PreferenceFigures | None = None
+    """Where a judge compared the answers of both arms; the verdict does not go by it."""
 
 
 SetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]

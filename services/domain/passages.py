@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from services.contracts.assistants import PLACEHOLDER, ContextTemplate
+from services.contracts.knowledge import Passage
 
 _TURN_MARKERS = re.compile(
     r"<(?=(?:start_of_\w+|end_of_\w+|unused\d+|bos|eos|pad|unk|mask)>|\||/?s>)", re.IGNORECASE
@@ -29,6 +30,17 @@ class Source:
     """From the document's outermost to the passage's own."""
     uri: str = ""
     page: int | None = None
+
+
+def source_of(passage: Passage) -> Source:
+    """Show a passage with what surrounds it, where that came along."""
+    return Source(
+        passage.title,
+        (passage.surroundings or passage).text,
+        passage.headings,
+        passage.uri,
+        passage.page,
+    )
 
 
 def grounded_turn(

@@ -8,9 +8,8 @@ from functools import partial
 from typing import Any
 
 from services.contracts.adapters import Replica
-from services.contracts.knowledge import Passage
 from services.domain.isolation import cache_salt
-from services.domain.passages import Source
+from services.domain.passages import source_of
 from services.gateway.abstaining import abstention_text
 from services.gateway.accounts import Account
 from services.gateway.clients.engine import EngineCall, EngineClient
@@ -61,23 +60,39 @@ class Composer:
         if found.state == "empty" and not parameters.tools:
             text = abstention_text(target.profile.abstention, conversation.question)
             return Abstaining(text, parameters.choices, parameters.structured)
-        prompt = await self.fitter.fit(
-            Material(
-                target.profile,
-                conversation.turns,
-                [_shown(passage) for passage in found.passages],
-                grounded=target.policy is not None or found.asked,
-            ),
-            context=context_of(replicas),
-            answer=parameters.answer,
-            tools=parameters.tools,
-        )
+        prompt = await self.fitted(account, target, replicas, conversation, parameters)
         account.passages = prompt.passages
         account.prompt_estimate = partial(self.fitter.counter.count, prompt.messages)
         body = _engine_body(account, target, prompt, parameters)
         body["priority"] = LIVE_PRIORITY if beside is None else SHADOW_PRIORITY
         call = EngineCall(target.adapter, body, account.request_id, beside)
         return Engines(self.engines, replicas, call)
+
+    async def fitted(
+        self,
+        account: Account,
+        target: Target,
+        replicas: Sequence[Replica],
+        conversation: Conversation,
+        parameters: EngineParameters,
+    ) -> FittedPrompt:
+        """Compose the prompt that fits what these replicas can hold.
+
+        Raises:
+            ServiceError: when there is no replica, or the last turn does not fit.
+        """
+        found = account.grounding
+        return await self.fitter.fit(
+            Material(
+                target.profile,
+                conversation.turns,
+                [source_of(passage) for passage in found.passages],
+                grounded=target.policy is not None or found.asked,
+            ),
+            context=context_of(replicas),
+            answer=parameters.answer,
+            tools=parameters.tools,
+        )
 
 
 def open_reply(
@@ -98,17 +113,6 @@ def open_reply(
     reply = Reply(target.model, passages, marking, account.usage, steps)
     account.answer = reply.texts
     return reply
-
-
-def _shown(passage: Passage) -> Source:
-    """Show a passage with what surrounds it, where that came along."""
-    return Source(
-        passage.title,
-        (passage.surroundings or passage).text,
-        passage.headings,
-        passage.uri,
-        passage.page,
-    )
 
 
 def _engine_body(

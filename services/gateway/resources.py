@@ -18,11 +18,13 @@ from services.gateway.answering import Answering
 from services.gateway.binding import Binding
 from services.gateway.chat_resources import open_answering
 from services.gateway.clients.retriever import Retriever
+from services.gateway.evaluation.judging import open_judging
 from services.gateway.evaluation.opening import Evaluations, open_evaluations
 from services.gateway.evaluation.trainings import TrainingJudge
 from services.gateway.fine_tuning import FineTuningDesk
 from services.gateway.knowledge.desks import Desks, loops_of, open_desks
 from services.gateway.loops import Loop, running
+from services.gateway.previewing import Previewing
 from services.gateway.registry import replicas
 from services.gateway.registry.bootstrap import register_bootstrap_keys
 from services.gateway.registry.changes import Registry
@@ -54,6 +56,8 @@ class Resources:
     """The way to documents and passages."""
     answering: Answering
     """Answers chat requests."""
+    previewing: Previewing
+    """Shows the prompts that chat requests would make."""
     intake: AdapterIntake
     """Takes adapters in."""
     training: TrainingDesk
@@ -104,7 +108,13 @@ async def open_resources(
         binding = Binding(registry, settings.warm_timeout_seconds)
         training = _training(settings, registry, intake, binding)
         evaluating = open_evaluations(
-            settings.evaluations, registry, binding, answering, retriever, metrics
+            settings.evaluations,
+            registry,
+            binding,
+            answering,
+            retriever,
+            await open_judging(settings.evaluations, session),
+            metrics,
         )
         moves = RolloutMetrics(
             metrics,
@@ -117,6 +127,9 @@ async def open_resources(
             key_usage=key_usage,
             retriever=retriever,
             answering=answering,
+            previewing=Previewing(
+                answering.snapshot, answering.rewriter, answering.grounder, answering.composer
+            ),
             intake=intake,
             training=training,
             fine_tuning=FineTuningDesk(training),

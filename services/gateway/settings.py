@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from services.chassis.serving import Listening
 from services.chassis.settings import ServiceSettings, SettingsGroup, settings_config
@@ -139,6 +140,24 @@ class EvaluationLimits(SettingsGroup):
     """How often the gateway looks for evaluations to work on."""
     lease_seconds: float = Field(default=300.0, gt=0)
     """How long the gateway that asks the cases may be silent before another one does."""
+    judge_url: str | None = None
+    """An OpenAI-compatible endpoint whose model judges answers, for the check `judge`."""
+    judge_model: str | None = None
+    """Its model."""
+    judge_api_key: SecretStr | None = None
+    """Its key."""
+    judge_timeout_seconds: float = Field(default=60.0, gt=0)
+    """How long one verdict may take before it is asked for again."""
+    judge_patience_seconds: float = Field(default=60.0, ge=0)
+    """How long it is asked again before the case waits for the next look."""
+    style_model: Path | None = None
+    """A classifier of `inkstone eval style train`, for the check `style`."""
+
+    @model_validator(mode="after")
+    def _names_a_whole_judge(self) -> Self:
+        if (self.judge_url is None) is not (self.judge_model is None):
+            raise ValueError("a judge has a URL and a model; set both or neither")
+        return self
 
 
 class TrainingLimits(SettingsGroup):

@@ -11,7 +11,7 @@ import orjson
 
 from services.chassis.errors import ServiceError
 from services.chassis.http import Peer
-from services.cli.answer_asking import Asked, Assistants, Reply, Respond
+from services.cli.answer_asking import Asked, Assistants, Respond
 from services.cli.gateway import Gateway
 from services.cli.ladder.board import Board
 from services.cli.ladder.hosted import HostedModel
@@ -19,6 +19,7 @@ from services.cli.ladder.plan import Plan
 from services.cli.ladder.record import Line, Record
 from services.cli.ladder.standing import standing
 from services.cli.ladder.training import Trainer, TrainingFailed, training_file
+from services.cli.patience import Reply
 from services.contracts.assistants import Profile
 from services.contracts.evaluation_cases import EvaluationCase
 from services.contracts.ladder import RungLeftOut, RungTraining

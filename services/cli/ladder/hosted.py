@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from services.chassis.errors import InvalidRequest
 from services.chassis.http import Peer
-from services.cli.answer_asking import PATIENCE_SECONDS, Reply, patiently
 from services.cli.failures import CommandError
+from services.cli.patience import PATIENCE_SECONDS, Reply, patiently
 from services.contracts.assistants import Profile
 from services.contracts.evaluation_cases import EvaluationCase
 from services.domain.reasoning import ReasoningFilter
@@ -81,7 +81,7 @@ class HostedModel:
             body = {"model": self.model, "messages": messages, **self._parameters()}
             try:
                 reply = await patiently(
-                    self.peer, "/chat/completions", body, {}, seconds=self.patience_seconds
+                    self.peer, "/chat/completions", body, seconds=self.patience_seconds
                 )
             except InvalidRequest as error:
                 if error.param not in _MENDS or error.param in self._refused:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from services.cli.failures import CommandError
-from services.cli.journal import append, whole_lines
+from services.cli.journal import append, opened, whole_lines
 from services.contracts.evaluations import AnswerResult
 from services.contracts.ladder import RungTraining
 from services.contracts.wire import Wire
@@ -78,13 +77,7 @@ def recorded(path: Path, inputs: Mapping[str, str], *, fresh: bool) -> Iterator[
     Raises:
         CommandError: it is another process's, or holds the answers of a run with other inputs.
     """
-    with path.open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CommandError(
-                f"{path} belongs to a run that is under way; wait for it, or choose another --out."
-            ) from error
+    with opened(path) as file:
         if fresh:
             file.truncate(0)
         lines = whole_lines(path)

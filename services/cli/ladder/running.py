@@ -11,6 +11,7 @@ from rich.console import Console
 
 from services.chassis.http import Peer
 from services.cli.answer_asking import Assistants
+from services.cli.answer_judging import Judging
 from services.cli.failures import CommandError
 from services.cli.gateway import Gateway
 from services.cli.ladder.board import board_on
@@ -56,7 +57,7 @@ class Run:
             climber = Climber(
                 plan=plan,
                 gateway=gateway,
-                assistants=Assistants(gateway.peer, self.wishes.concurrent),
+                assistants=Assistants(gateway.peer, self.wishes.concurrent, Judging(gateway.peer)),
                 record=record,
                 trainer=self._trainer(gateway, record),
                 targets=targets,

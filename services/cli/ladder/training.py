@@ -26,7 +26,7 @@ from services.domain.datasets.examples import Example
 from services.domain.ladder.money import training_usd
 from services.domain.ladder.rows import shows_passages, training_row
 from services.domain.ladder.rungs import Rung
-from services.domain.rendering import Source
+from services.domain.passages import Source, source_of
 
 POLL_SECONDS = 2.0
 """Between two looks at a training, once it has run for a while."""
@@ -203,7 +203,7 @@ async def training_file(
     async def written(row: Example) -> bytes:
         nonlocal done
         sources: Sequence[Source] = ()
-        if policy is not None and not shows_passages(row):
+        if policy is not None and not shows_passages(row, profile):
             async with turns:
                 sources = await _sources(gateway, policy, row.question)
             done += 1
@@ -234,4 +234,4 @@ async def _sources(gateway: Gateway, policy: RetrievalPolicy, question: str) -> 
         result = await gateway.search(collection, question, policy.top_k, **given)
         found += result.data
     found.sort(key=lambda passage: passage.score, reverse=True)
-    return [Source(passage.title, passage.text) for passage in found[: policy.top_k]]
+    return [source_of(passage) for passage in found[: policy.top_k]]

@@ -44,19 +44,24 @@ SEED = 1
 
 def near_duplicates(examples: Sequence[Example], policy: DatasetPolicy) -> Iterator[Finding]:
     """Find rows whose question and answer are both nearly those of an earlier row."""
+    if found := alike(examples, policy):
+        told = f"{share(len(found), len(examples))} are nearly the same as an earlier one"
+        yield ALIKE.found(told, found)
+
+
+def alike(examples: Sequence[Example], policy: DatasetPolicy) -> list[int]:
+    """List the lines of rows whose question and answer are both nearly those of an earlier row."""
     texts = _distinctive([example.asked for example in examples])
     answers = [plain(example.answer) for example in examples]
-    index, alike = _Index(policy.alike_from), list[int]()
+    index, found = _Index(policy.alike_from), list[int]()
     for number, text in enumerate(texts):
         for other in index.like(text):
             same = text == texts[other] and answers[number] == answers[other]
             if not same and _are_alike(answers[number], answers[other], policy.alike_from):
-                alike.append(examples[number].line)
+                found.append(examples[number].line)
                 break
         index.add(number, text)
-    if alike:
-        told = f"{share(len(alike), len(examples))} are nearly the same as an earlier one"
-        yield ALIKE.found(told, alike)
+    return found
 
 
 def leaks(

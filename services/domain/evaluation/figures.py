@@ -86,6 +86,7 @@ def arm_figures(cases: Sequence[EvaluationCase], run: Run) -> ArmFigures:
         completion_tokens=fmean(one.completion_tokens for one in answers),
         cost_usd=sum(one.cost_usd for one in answers),
         lexical=sorted({c.check for one in answers for c in one.checks if c.method == LEXICAL}),
+        unreadable=sum(c.unreadable for one in answers for c in one.checks),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from services.contracts.evaluation_cases import (
     Abstains,
+    ByRubric,
     Check,
     CitationPrecision,
     CitationRecall,
@@ -17,6 +18,7 @@ from services.contracts.evaluation_cases import (
     Exact,
     Grounded,
     InLanguage,
+    InStyle,
     JsonSchema,
     Label,
     Length,
@@ -27,25 +29,40 @@ from services.contracts.evaluation_cases import (
     Similar,
 )
 from services.contracts.evaluations import CheckResult
-from services.domain.evaluation import closeness, matching, shape, support
+from services.contracts.styles import StyleModel
+from services.domain.evaluation import closeness, matching, rubrics, shape, styles, support
 from services.domain.evaluation.answers import Answer, Judgement, Vector
 from services.domain.evaluation.matching import told
+from services.domain.evaluation.rubrics import Opinion
+from services.domain.evaluation.support import Entails, held_in
+from services.domain.rendering import Message
 
 JUDGED_CHARACTERS = 50_000
 """How much of an answer is judged."""
 
 
-def judge(
-    case: EvaluationCase, answer: Answer, vectors: Mapping[str, Vector] | None = None
-) -> Judgement:
-    """Judge one answer by every check of its case.
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """What checks need beside the answer itself."""
 
-    Args:
-        vectors: embeddings of `texts_to_embed`, by text.
-    """
+    vectors: Mapping[str, Vector] = field(default_factory=dict)
+    """Embeddings of `texts_to_embed`, by text."""
+    opinions: Mapping[str, Opinion] = field(default_factory=dict)
+    """The judge's, by the key of `questions_to_judge`."""
+    styles: StyleModel | None = None
+    """Tells styles apart."""
+    entails: Entails = held_in
+    """Tells whether a text entails a claim."""
+
+
+def judge(
+    case: EvaluationCase, answer: Answer, instruments: Instruments | None = None
+) -> Judgement:
+    """Judge one answer by every check of its case."""
     answer = _bounded(answer)
+    given = instruments or Instruments()
     found = [
-        _result(check, case, answer, vectors or {}).model_copy(update={"required": check.required})
+        _result(check, case, answer, given).model_copy(update={"required": check.required})
         for check in checks_of(case)
     ]
     return Judgement(all(one.passed for one in found if one.required), found)
@@ -71,6 +88,38 @@ def texts_to_embed(case: EvaluationCase, answer: Answer) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
+def questions_to_judge(case: EvaluationCase, answer: Answer) -> dict[str, list[Message]]:
+    """List what a judge must be asked about an answer, by the key of its opinion."""
+    bounded = _bounded(answer)
+    return {
+        rubrics.opinion_key(check, case, bounded): rubrics.scoring_messages(check, case, bounded)
+        for check in checks_of(case)
+        if isinstance(check, ByRubric)
+    }
+
+
+def lacking(cases: Sequence[EvaluationCase], *, judged: bool, model: StyleModel | None) -> str:
+    """Say what is missing to judge these cases; empty when nothing is.
+
+    Args:
+        judged: whether there is a judge.
+        model: the style classifier, if there is one.
+    """
+    for case in cases:
+        for check in case.checks:
+            if isinstance(check, ByRubric) and not judged:
+                return f"the case {case.id!r} has the check `judge`, and no judge is named"
+            if isinstance(check, InStyle) and model is None:
+                return f"the case {case.id!r} has the check `style`, and no classifier is named"
+            if isinstance(check, InStyle) and model and check.style not in model.labels:
+                known = ", ".join(model.labels)
+                return (
+                    f"the case {case.id!r} wants the style {check.style!r}, and the classifier "
+                    f"tells {known}"
+                )
+    return ""
+
+
 def faults(case: EvaluationCase) -> Iterator[str]:
     """Say what makes a case one that no answer can pass."""
     for check in case.checks:
@@ -94,9 +143,7 @@ def _bounded(answer: Answer) -> Answer:
     return replace(answer, text=answer.text[:JUDGED_CHARACTERS])
 
 
-def _result(
-    check: Check, case: EvaluationCase, answer: Answer, vectors: Mapping[str, Vector]
-) -> CheckResult:
+def _result(check: Check, case: EvaluationCase, answer: Answer, given: Instruments) -> CheckResult:
     match check:
         case Exact():
             return matching.exact(check, case.expected, answer)
@@ -115,13 +162,13 @@ def _result(
         case RougeL():
             return closeness.rouge_l(check, case.expected, answer)
         case Similar():
-            return closeness.similar(check, case.expected, answer, vectors)
+            return closeness.similar(check, case.expected, answer, given.vectors)
         case CitationRecall():
-            return support.citation_recall(check, answer)
+            return support.citation_recall(check, answer, given.entails)
         case CitationPrecision():
-            return support.citation_precision(check, answer)
+            return support.citation_precision(check, answer, given.entails)
         case Grounded():
-            return support.grounded(check, answer)
+            return support.grounded(check, answer, given.entails)
         case Cites():
             return _cites(check, answer)
         case Abstains():
@@ -130,6 +177,11 @@ def _result(
             return shape.language(check, case.asked, answer)
         case Length():
             return shape.length(check, answer)
+        case InStyle():
+            return styles.style(check, answer, given.styles)
+        case ByRubric():
+            key = rubrics.opinion_key(check, case, answer)
+            return rubrics.rubric(check, given.opinions.get(key))
     assert_never(check)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from services.contracts.assistants import Profile
 from services.domain.datasets.examples import INSTRUCTING, Example
-from services.domain.rendering import PASSAGES_LABEL, QUESTION_LABEL, Source, compose
+from services.domain.passages import Source
+from services.domain.rendering import compose
 
 
 def training_row(
@@ -27,11 +28,12 @@ def training_row(
         for turn in example.turns[:last]
         if turn.role not in INSTRUCTING or turn.content.strip() != profile.system.strip()
     ]
-    wrapped = grounded and not shows_passages(example)
+    wrapped = grounded and not shows_passages(example, profile)
     prompt = compose(profile, turns, sources if wrapped else [], grounded=wrapped)
     return {"messages": [*prompt, {"role": "assistant", "content": example.answer}]}
 
 
-def shows_passages(example: Example) -> bool:
-    """Tell whether a row's question already stands among passages."""
-    return PASSAGES_LABEL in example.question and QUESTION_LABEL in example.question
+def shows_passages(example: Example, profile: Profile) -> bool:
+    """Tell whether a row's question already stands among passages, as the profile shows them."""
+    labels = (profile.context.passages_label, profile.context.question_label)
+    return all(label in example.question for label in labels)

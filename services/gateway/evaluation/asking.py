@@ -15,12 +15,13 @@ from services.contracts.evaluation_cases import EvaluationCase
 from services.contracts.evaluations import AnswerResult
 from services.contracts.keys import Scope
 from services.domain.evaluation.answers import Answer, CitedPassage, Judgement, Vector
-from services.domain.evaluation.judging import judge, texts_to_embed
+from services.domain.evaluation.judging import Instruments, judge, texts_to_embed
 from services.gateway.accounts import Account
 from services.gateway.clients import engine_errors
 from services.gateway.clients.traffic import Crowded
 from services.gateway.composition import Composer, open_reply
 from services.gateway.conversation import read_conversation
+from services.gateway.evaluation.judging import JudgeAway, Judging
 from services.gateway.generation import Generation
 from services.gateway.grounding import Grounder, Grounding
 from services.gateway.parameters import engine_parameters
@@ -53,6 +54,8 @@ class Asker:
     composer: Composer
     generation: Generation
     embed: Embed
+    judging: Judging
+    """What judges beside the rules."""
     callers_beside: int
     """Requests of callers that may run on the replica that answers a case."""
     timeout_seconds: float
@@ -109,9 +112,9 @@ class Asker:
             return _failed(case, repeat, account, error), account.grounding
         self._settle(account)
         answer = _answer(body, abstained=account.outcome == "abstained")
-        vectors = await self._vectors(caller, texts_to_embed(case, answer))
+        instruments = await self._instruments(caller, case, answer)
         # A regular expression or a long text may take a while, and callers are answered meanwhile.
-        judgement = await asyncio.to_thread(judge, case, answer, vectors)
+        judgement = await asyncio.to_thread(judge, case, answer, instruments)
         return _judged(case, repeat, account, answer, judgement), account.grounding
 
     async def _asked(
@@ -146,6 +149,16 @@ class Asker:
         account.finish("generate")
         self.generation.conclude(account, reply)
         return reply.body(account.block())
+
+    async def _instruments(
+        self, caller: Caller, case: EvaluationCase, answer: Answer
+    ) -> Instruments:
+        try:
+            opinions = await self.judging.opinions(case, answer)
+        except JudgeAway as error:
+            raise Away(str(error)) from error
+        vectors = await self._vectors(caller, texts_to_embed(case, answer))
+        return Instruments(vectors, opinions, self.judging.styles)
 
     async def _vectors(self, caller: Caller, texts: Sequence[str]) -> Mapping[str, Vector]:
         if not texts:

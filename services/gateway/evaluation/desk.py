@@ -9,7 +9,9 @@ from services.chassis.errors import InvalidRequest
 from services.contracts.assistants import Release
 from services.contracts.evaluations import Evaluation, EvaluationSet, EvaluationWrite
 from services.domain.evaluation.cases import CasesError, read_cases
+from services.domain.evaluation.judging import lacking
 from services.gateway.binding import Binding
+from services.gateway.evaluation.judging import Judging
 from services.gateway.registry import (
     adapters,
     assistants,
@@ -35,6 +37,8 @@ class EvaluationDesk:
 
     registry: Registry
     binding: Binding
+    judging: Judging
+    """What judges beside the rules."""
     max_cases: int
     max_duration_seconds: float
 
@@ -42,7 +46,7 @@ class EvaluationDesk:
         """Make JSON lines the cases of a set.
 
         Raises:
-            CasesInvalid: naming the line.
+            CasesInvalid: naming the line, or what a check needs and is not there.
         """
         try:
             cases = await asyncio.to_thread(read_cases, body.decode(), most=self.max_cases)
@@ -52,6 +56,14 @@ class EvaluationDesk:
             ) from error
         except CasesError as error:
             raise CasesInvalid(f"{error}.", param="body") from error
+        judged, styles = self.judging.endpoint is not None, self.judging.styles
+        if missing := lacking(cases, judged=judged, model=styles):
+            raise CasesInvalid(
+                f"{missing[0].upper()}{missing[1:]}; set it for the gateway "
+                "(INKSTONE_GATEWAY_EVALUATIONS__JUDGE_URL, __JUDGE_MODEL, __STYLE_MODEL), or leave "
+                "the check out.",
+                param="body",
+            )
         return await evaluation_sets.put(self.registry, actor, name, cases)
 
     async def begin(

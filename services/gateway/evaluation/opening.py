@@ -16,6 +16,7 @@ from services.gateway.clients.retriever import Retriever
 from services.gateway.evaluation.asking import Asker
 from services.gateway.evaluation.desk import EvaluationDesk
 from services.gateway.evaluation.gate import EvaluationGate
+from services.gateway.evaluation.judging import Judging
 from services.gateway.evaluation.replaying import Replayer
 from services.gateway.evaluation.working import Evaluator
 from services.gateway.registry.changes import Registry
@@ -43,6 +44,7 @@ def open_evaluations(
     binding: Binding,
     answering: Answering,
     retriever: Retriever,
+    judging: Judging,
     metrics: CollectorRegistry,
 ) -> Evaluations:
     """Make what evaluates; it owns nothing that needs closing."""
@@ -53,6 +55,7 @@ def open_evaluations(
         answering.composer,
         answering.generation,
         partial(_embedded, retriever),
+        judging,
         callers_beside=limits.callers_beside,
         timeout_seconds=limits.timeout_seconds,
     )
@@ -67,7 +70,7 @@ def open_evaluations(
         registry=metrics,
     )
     return Evaluations(
-        EvaluationDesk(registry, binding, limits.max_cases, limits.max_duration_seconds),
+        EvaluationDesk(registry, binding, judging, limits.max_cases, limits.max_duration_seconds),
         EvaluationGate(registry),
         Evaluator(registry, asker, limits.concurrent, limits.lease_seconds, asked),
         Replayer(registry, asker, limits.lease_seconds, replayed),

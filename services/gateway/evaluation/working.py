@@ -159,6 +159,7 @@ class Evaluator:
             Run(evaluation.candidate, other),
             evaluation.rules,
         )
+        report = report.model_copy(update={"judges": self.asker.judging.names})
         async with self.registry.change(Actor(tenant, ACTOR)) as change:
             await evaluations.finish(change, evaluation, report)
 

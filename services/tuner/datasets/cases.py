@@ -23,7 +23,6 @@ from services.contracts.evaluation_cases import (
     Turn,
 )
 from services.domain.datasets.examples import INSTRUCTING, Example, plain
-from services.domain.rendering import QUESTION_LABEL
 
 MOST_LABELS = 20
 """More different answers than this are no labels."""
@@ -47,21 +46,22 @@ Judging = Callable[[str], Check]
 
 
 def cases_of(
-    examples: Sequence[Example], judging: Judging, *, instructed: bool, grounded: bool
+    examples: Sequence[Example], judging: Judging, *, instructed: bool, asked_after: str | None
 ) -> Iterator[EvaluationCase]:
     """Make the cases of rows; a row that cannot be asked makes none.
 
     Args:
         instructed: whether what is evaluated brings its own system text.
-        grounded: whether it retrieves by itself; then a row's passages are left out.
+        asked_after: the label that its questions stand behind, where it retrieves by itself; then
+            a row's passages are left out.
     """
     for example in examples:
         before = list(_before(example, instructed))
         if not _can_be_asked(before) or not 0 < len(example.answer.strip()) <= MOST_CHARACTERS:
             continue
         turns = [_turn(turn.role, turn.content) for turn in before]
-        if grounded:
-            turns[-1] = _turn("user", turns[-1].content.rpartition(f"{QUESTION_LABEL} ")[2])
+        if asked_after is not None:
+            turns[-1] = _turn("user", turns[-1].content.rpartition(f"{asked_after} ")[2])
         yield EvaluationCase(
             id=f"line-{example.line}",
             messages=turns,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.contracts.assistants import Profile
 from services.contracts.datasets import Finding
 from services.contracts.evaluation_cases import EvaluationCase
 from services.domain.datasets.examples import Example
@@ -85,7 +86,9 @@ def _cases(
         drawn(apart, most=MOST, seed=run.recipe.seed),
         judging_by([one.answer for one in examples]),
         instructed=bool(run.profile and system_of(run.profile)),
-        grounded=run.judging.grounded,
+        asked_after=(run.profile or Profile()).context.question_label
+        if run.judging.grounded
+        else None,
     )
     return list(found)
 

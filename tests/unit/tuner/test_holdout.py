@@ -56,9 +56,9 @@ def test_a_question_that_stands_twice_is_not_held_out() -> None:
 
 def passes(answers: list[str], expected: str, said: str) -> bool:
     (case,) = cases_of(
-        [example(1, "?", expected)], judging_by(answers), instructed=False, grounded=False
+        [example(1, "?", expected)], judging_by(answers), instructed=False, asked_after=None
     )
-    return judge(case, Answer(said, False, {}), {}).passed
+    return judge(case, Answer(said, False, {})).passed
 
 
 def test_a_few_short_answers_that_recur_are_labels() -> None:
@@ -89,7 +89,7 @@ def test_other_answers_are_compared_as_texts() -> None:
 
 
 def asked(one: Example, **options: Any) -> list[tuple[str, str]]:
-    given = {"instructed": False, "grounded": False, **options}
+    given = {"instructed": False, "asked_after": None, **options}
     (case,) = cases_of([one], judging_by([one.answer]), **given)
     return [(turn.role, turn.content) for turn in case.turns]
 
@@ -99,7 +99,7 @@ def test_a_case_is_asked_as_it_will_be_served() -> None:
     row = example(1, passages, "1904 [1].", {"role": "developer", "content": "Be brief."})
     assert asked(row) == [("system", "Be brief."), ("user", passages)]
     assert asked(row, instructed=True) == [("user", passages)]
-    assert asked(row, instructed=True, grounded=True) == [("user", "When?")]
+    assert asked(row, instructed=True, asked_after="Question:") == [("user", "When?")]
 
 
 def test_a_conversation_is_asked_up_to_its_last_answer() -> None:

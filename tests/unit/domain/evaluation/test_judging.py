@@ -8,7 +8,13 @@ import pytest
 
 from services.contracts.evaluation_cases import EvaluationCase
 from services.domain.evaluation.answers import Answer, CitedPassage
-from services.domain.evaluation.judging import checks_of, faults, judge, texts_to_embed
+from services.domain.evaluation.judging import (
+    Instruments,
+    checks_of,
+    faults,
+    judge,
+    texts_to_embed,
+)
 from services.domain.evaluation.support import citation_scores
 
 SCHEMA = {
@@ -158,8 +164,8 @@ def test_meaning_is_compared_by_the_vectors_that_are_given() -> None:
     answer = Answer("14 days [1]", citations={1: REFUNDS})
     assert texts_to_embed(similar, answer) == ["14 days", "two weeks"]
     near = {"14 days": [1.0, 0.1], "two weeks": [1.0, 0.0]}
-    assert judge(similar, answer, near).passed
-    assert not judge(similar, answer, {**near, "two weeks": [0.0, 1.0]}).passed
+    assert judge(similar, answer, Instruments(near)).passed
+    assert not judge(similar, answer, Instruments({**near, "two weeks": [0.0, 1.0]})).passed
 
 
 def test_the_language_of_the_question_is_wanted_when_none_is_named() -> None:
