@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import time
 from dataclasses import dataclass
+from typing import get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -14,11 +15,12 @@ from pydantic import ValidationError
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import ServiceError, Unavailable, UpstreamFailed, UpstreamTimeout
+from services.chassis.tracing import span
 from services.contracts.jobs import JobResult, Lease, LeaseRenewal
 from services.tuner.children import Trainee
 from services.tuner.gateway import JobQueue
 from services.tuner.shortages import DISK_FULL, MORE_ROOM, is_full_disk
-from services.tuner.watching import Watch
+from services.tuner.watching import Status, Watch
 from services.tuner.workshop import DiskFull, Place, Workshop, command_of
 
 RECIPE_INVALID = "recipe_invalid"
@@ -37,6 +39,9 @@ class JobMetrics:
             ["status"],
             registry=registry,
         )
+        # A counter that begins at 1 hides its first failure from `increase()`.
+        for status in get_args(Status):
+            self.finished.labels(status)
         self.loss = Gauge(
             "inkstone_training_loss", "Loss of the training that runs", registry=registry
         )
@@ -99,8 +104,10 @@ class Worker:
         _log.info("job.started", job=job.id, attempt=job.attempts)
         self.metrics.running.set(1)
         try:
-            result = await self._trained(lease, place)
-            await self._deliver(job.id, result)
+            with span("train", attributes={"inkstone.job": job.id}) as made:
+                result = await self._trained(lease, place)
+                made.note({"inkstone.job.status": result.status, "error.type": result.code})
+                await self._deliver(job.id, result)
             self.metrics.finished.labels(result.status).inc()
             _log.info("job.finished", job=job.id, status=result.status, error=result.error)
         finally:
