@@ -7,7 +7,7 @@ export INKSTONE_HOME ?= .inkstone
 export PYTHONDONTWRITEBYTECODE=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-again test-long check reference shape bench lock clean
+.PHONY: help setup demo up test test-again test-long check deploy-check images-test reference shape bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,12 @@ test-again: setup ## only what failed in the last `make test`
 
 test-long: setup ## the long campaigns: kills, chaos, soak
 	$(BIN)/pytest -m long
+
+deploy-check: setup ## other people's rules on deploy/: policies, custom resources, compose
+	@VENV=$(VENV) bash tools/deploy_check.sh
+
+images-test: setup ## build the CPU images without Docker, run the stack from them, ask it a question
+	@VENV=$(VENV) bash tools/images_test.sh
 
 reference: setup ## write the pages of docs/ that come from the code
 	$(BIN)/python tools/reference.py

@@ -1,4 +1,4 @@
-"""The compose file: joined as the settings say, unprivileged, pinned, and closed but for two ports."""
+"""The compose file: joined as the settings say, unprivileged, pinned, closed but for two ports."""
 
 from __future__ import annotations
 

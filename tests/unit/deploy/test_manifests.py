@@ -160,9 +160,10 @@ def test_secrets_stand_by_reference_only_and_are_documented(tree: str) -> None:
 
 @pytest.mark.parametrize("tree", [*SYSTEMS, *JOBS])
 def test_every_pod_is_restricted_and_bounded(tree: str) -> None:
-    for workload in workloads(rendered(tree)).values():
+    for name, workload in workloads(rendered(tree)).items():
         pod = pod_of(workload)
         assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == (1000 if name == "qdrant" else 10001)
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["automountServiceAccountToken"] is False
         # Service links would add variables that our settings refuse.

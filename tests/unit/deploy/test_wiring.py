@@ -10,6 +10,7 @@ import pytest
 
 from services.chassis.settings import ServiceSettings
 from services.generator import launching
+from services.generator.guard import ALLOWED, OPEN
 from services.generator.launching import EnginePlan, command
 from tests.unit.deploy.conftest import Manifest, containers, environment, of_kind
 from tests.unit.deploy.network import allows, places
@@ -60,6 +61,28 @@ def test_a_service_listens_where_its_probes_and_its_service_ask(
         assert container[f"{probe}Probe"]["httpGet"] == {"path": f"/{path}", "port": "http"}
     (service,) = of_kind(manifests, "Service")[name]["spec"]["ports"]
     assert service == {"name": "http", "port": port, "targetPort": "http"}
+
+
+@pytest.mark.parametrize("key", SERVICES)
+def test_a_service_has_the_routes_that_probes_and_scrapes_ask_for(
+    prod: list[Manifest], monkeypatch: pytest.MonkeyPatch, key: tuple[str, str]
+) -> None:
+    container = containers(prod)[key]
+    for name, value in environment(prod, container).items():
+        if name.startswith("INKSTONE_"):
+            monkeypatch.setenv(
+                name, value.replace("url", "postgresql://inkstone@postgres/inkstone")
+            )
+    app = import_module(f"services.{key[0]}.app").create_app()
+    asked = {container[probe]["httpGet"]["path"] for probe in container if probe.endswith("Probe")}
+    assert asked | {"/metrics"} <= {route.path for route in app.routes if hasattr(route, "path")}
+
+
+def test_the_engines_guard_lets_probes_and_scrapes_through(prod: list[Manifest]) -> None:
+    engine = containers(prod)["generator", "engine"]
+    asked = {engine[probe]["httpGet"]["path"] for probe in engine if probe.endswith("Probe")}
+    assert {("GET", path) for path in asked} <= OPEN
+    assert ("GET", "/metrics") in ALLOWED
 
 
 def test_the_engine_listens_where_its_probes_and_its_agent_ask(manifests: list[Manifest]) -> None:
