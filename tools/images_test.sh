@@ -2,8 +2,10 @@
 # Builds the CPU images of deploy/Dockerfile with buildah, runs the stack from them with podman
 # (read-only roots, no privileges, uid 10001, memory limits) and asks it a question.
 #
-#   tools/images_test.sh build|run|clean      all three without an argument
+#   tools/images_test.sh build|run|clean      all three without an argument; `build gateway` builds one
 #
+# ENGINE=host runs the engine from the checkout's own environment instead of an image of 5 GB; its agent
+# still comes from an image.
 # Needs `make setup`, buildah, podman and runc; no Docker engine. IMAGES_STATE is the folder for images and layers
 # (about 20 GB), BASE_DIR the base as a Hugging Face folder, EMBEDDING_DIR the folder that holds the
 # prepared embedding model. Where the registry of images cannot be reached, PYTHON_ROOT_TAR names a
@@ -19,6 +21,7 @@ EMBEDDING_DIR=$(realpath -m "${EMBEDDING_DIR:-$MODELS}")
 VERSION=test
 CA=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 PORT=${PORT:-18000}
+ENGINE=${ENGINE:-image}
 
 say() { printf '\033[1m[images %ss]\033[0m %s\n' "$SECONDS" "$*"; }
 
@@ -68,15 +71,18 @@ choose_python_image() {
   fi
 }
 
-build() {
+build() { # build <images>...
+  local engine=localhost/inkstone/engine-cpu:$VERSION
   choose_python_image
-  for service in gateway retriever tuner; do
-    build_image "$service" --build-arg "SERVICE=$service" --target service
+  [ "$ENGINE" = image ] || engine=$python_image
+  for image in "$@"; do
+    case "$image" in
+      engine-cpu) build_image engine-cpu --target engine-cpu ;;
+      generator) build_image generator --target generator --build-arg "VLLM_IMAGE=$engine" ;;
+      *) build_image "$image" --build-arg "SERVICE=$image" --target service ;;
+    esac
   done
-  build_image engine-cpu --target engine-cpu
-  build_image generator --target generator \
-    --build-arg "VLLM_IMAGE=localhost/inkstone/engine-cpu:$VERSION"
-  podman images --format 'table {{.Repository}}:{{.Tag}} {{.Size}}'
+  podman images --filter dangling=false --format 'table {{.Repository}}:{{.Tag}} {{.Size}}'
 }
 
 start() { # start <name> <image> <options of podman>... -- <command>...
@@ -95,12 +101,32 @@ await() { # await <what> <url> <seconds>
   until curl -fsS -o /dev/null "$2" 2> /dev/null; do
     if [ "$SECONDS" -ge "$deadline" ]; then
       say "$1 did not come up; its log:"
-      podman logs --tail 40 "inkstone-$1" >&2
+      podman logs --tail 40 "inkstone-$1" >&2 || tail -40 "$STATE/$1.log" >&2
       return 1
     fi
     sleep 1
   done
   say "$1 is ready"
+}
+
+start_engine() { # start_engine <its key>
+  local variables=("VLLM_API_KEY=$1" VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 VLLM_NO_USAGE_STATS=1
+    HF_HUB_OFFLINE=1 VLLM_TARGET_DEVICE=cpu VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind
+    OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE TORCHDYNAMO_DISABLE=1 VLLM_ENABLE_V1_MULTIPROCESSING=0)
+  local server=(-m services.generator.cpu_engine --served-model-name base --port "$((PORT + 4))"
+    --host 127.0.0.1 --dtype auto --max-model-len 1024 --max-num-seqs 4 --enable-lora --max-loras 2
+    --max-cpu-loras 2 --max-lora-rank 32 --middleware services.generator.guard.RouteGuard
+    --enable-force-include-usage --enable-prompt-tokens-details --scheduling-policy priority
+    --distributed-executor-backend uni --enforce-eager)
+  if [ "$ENGINE" = host ]; then
+    env "${variables[@]}" VLLM_CACHE_ROOT="$STATE/vllm" PYTHONPATH="$PWD" "${VENV:-.venv}/bin/python" \
+      "${server[@]}" --model "$BASE_DIR" > "$STATE/engine.log" 2>&1 &
+    engine_process=$!
+  else
+    start engine generator --memory=10g --shm-size=1g "${common[@]}" "${variables[@]/#/--env=}" \
+      -v "$data/generator:/var/lib/inkstone:ro" --env=VLLM_CACHE_ROOT=/tmp/vllm \
+      -- python3 "${server[@]}" --model /srv/models/base
+  fi
 }
 
 secret() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'; }
@@ -130,30 +156,26 @@ run() {
     -e INKSTONE_GATEWAY_DATA_DIR=/var/lib/inkstone -e INKSTONE_GATEWAY_BOOTSTRAP_KEYS_DIR=/etc/inkstone/keys \
     -e "INKSTONE_GATEWAY_RETRIEVER_URL=http://127.0.0.1:$((PORT + 1))" -e INKSTONE_GATEWAY_ARTIFACTS_URL=file:///srv/artifacts \
     -e INKSTONE_GATEWAY_TOKENIZER_DIR=/srv/models/base -e "INKSTONE_GATEWAY_LISTENING__PORT=$PORT"
-  start engine generator --memory=10g --shm-size=1g "${common[@]}" -v "$data/generator:/var/lib/inkstone:ro" \
-    -e VLLM_API_KEY="$engine" -e VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 -e VLLM_NO_USAGE_STATS=1 -e HF_HUB_OFFLINE=1 \
-    -e VLLM_TARGET_DEVICE=cpu -e VLLM_CPU_KVCACHE_SPACE=1 -e VLLM_CPU_OMP_THREADS_BIND=nobind -e OMP_NUM_THREADS=1 \
-    -e OMP_WAIT_POLICY=PASSIVE -e TORCHDYNAMO_DISABLE=1 -e VLLM_ENABLE_V1_MULTIPROCESSING=0 -e VLLM_CACHE_ROOT=/tmp/vllm \
-    -- python3 -m services.generator.cpu_engine --model /srv/models/base --served-model-name base --port "$((PORT + 4))" \
-    --host 127.0.0.1 --dtype auto --max-model-len 1024 --max-num-seqs 4 --enable-lora --max-loras 2 --max-cpu-loras 2 \
-    --max-lora-rank 32 --middleware services.generator.guard.RouteGuard --enable-force-include-usage \
-    --enable-prompt-tokens-details --scheduling-policy priority --distributed-executor-backend uni --enforce-eager
-  start agent generator --memory=1g "${common[@]}" -v "$data/generator:/var/lib/inkstone" -v "$data/artifacts:/srv/artifacts:ro" \
+  start_engine "$engine"
+  # The engine reads an adapter from the path at which the agent has put it.
+  local place=/var/lib/inkstone
+  [ "$ENGINE" = image ] || place=$data/generator
+  start agent generator --memory=1g "${common[@]}" -v "$data/generator:$place" -v "$data/artifacts:/srv/artifacts:ro" \
     -e "INKSTONE_GENERATOR_GATEWAY_URL=http://127.0.0.1:$PORT" -e "INKSTONE_GENERATOR_ENGINE_URL=http://127.0.0.1:$((PORT + 4))" \
-    -e INKSTONE_GENERATOR_DATA_DIR=/var/lib/inkstone -e INKSTONE_GENERATOR_ARTIFACTS_URL=file:///srv/artifacts \
+    -e "INKSTONE_GENERATOR_DATA_DIR=$place" -e INKSTONE_GENERATOR_ARTIFACTS_URL=file:///srv/artifacts \
     -e INKSTONE_GENERATOR_BASE_MODEL=/srv/models/base -e INKSTONE_GENERATOR_MAX_LORAS=2 -e INKSTONE_GENERATOR_MAX_CPU_LORAS=2 \
     -e INKSTONE_GENERATOR_LISTENING__HOST=127.0.0.1 -e "INKSTONE_GENERATOR_LISTENING__PORT=$((PORT + 2))"
-  start tuner tuner --memory=4g "${common[@]}" -v "$data/tuner:/var/lib/inkstone" -v "$data/artifacts:/srv/artifacts" \
+  podman image exists "localhost/inkstone/tuner:$VERSION" && start tuner tuner --memory=4g "${common[@]}" -v "$data/tuner:/var/lib/inkstone" -v "$data/artifacts:/srv/artifacts" \
     -e "INKSTONE_TUNER_GATEWAY_URL=http://127.0.0.1:$PORT" -e INKSTONE_TUNER_ARTIFACTS_URL=file:///srv/artifacts \
     -e INKSTONE_TUNER_DATA_DIR=/var/lib/inkstone -e INKSTONE_TUNER_BASE_MODEL=/srv/models/base \
     -e "INKSTONE_TUNER_LISTENING__PORT=$((PORT + 3))"
   await retriever "http://127.0.0.1:$((PORT + 1))/readyz" 300
-  await tuner "http://127.0.0.1:$((PORT + 3))/healthz" 300
+  podman container exists inkstone-tuner && await tuner "http://127.0.0.1:$((PORT + 3))/healthz" 300
   await engine "http://127.0.0.1:$((PORT + 4))/health" 600
   await agent "http://127.0.0.1:$((PORT + 2))/readyz" 120
   await gateway "http://127.0.0.1:$PORT/readyz" 120
-  for name in gateway retriever engine agent tuner; do
-    podman exec "inkstone-$name" sh -c 'test "$(id -u)" = 10001 && ! touch /srv/inkstone/x 2>/dev/null && ! touch /x 2>/dev/null'
+  for name in $(podman ps --format '{{.Names}}'); do
+    podman exec "$name" sh -c 'test "$(id -u)" = 10001 && ! touch /srv/inkstone/x 2>/dev/null && ! touch /x 2>/dev/null'
   done
   say "every process runs as uid 10001 on a root that it cannot write"
   ask "$data/keys/admin.key"
@@ -177,6 +199,7 @@ ask() { # ask <a file with the operator's key>: documents in, an adapter in, an 
 }
 
 stop() {
+  [ -z "${engine_process:-}" ] || kill "$engine_process" 2> /dev/null || true
   podman stop -t 20 -a > /dev/null 2>&1 || true
   podman rm -f -a > /dev/null 2>&1 || true
 }
@@ -188,10 +211,15 @@ clean() {
 }
 
 prepare
-case "${1:-all}" in
-  build) build ;;
+images=(gateway retriever tuner)
+[ "$ENGINE" = host ] || images+=(engine-cpu)
+images+=(generator)
+command=${1:-all}
+[ $# -lt 2 ] || images=("${@:2}")
+case "$command" in
+  build) build "${images[@]}" ;;
   run) run ;;
   clean) clean ;;
-  all) build && run && clean ;;
+  all) build "${images[@]}" && run && clean ;;
   *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
