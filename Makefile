@@ -7,8 +7,8 @@ export INKSTONE_HOME ?= .inkstone
 export PYTHONDONTWRITEBYTECODE=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-again test-long check reference shape bench lock clean \
-	prometheus
+.PHONY: help setup demo up test test-again test-long check deploy-check images-test reference shape bench \
+	lock clean prometheus
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,12 @@ test-again: setup ## only what failed in the last `make test`
 
 test-long: setup ## the long campaigns: kills, chaos, soak
 	$(BIN)/pytest -m long
+
+deploy-check: setup ## other people's rules on deploy/: policies, custom resources, compose
+	@VENV=$(VENV) bash tools/deploy_check.sh
+
+images-test: setup ## build the CPU images without Docker, run the stack from them, ask it a question
+	@VENV=$(VENV) bash tools/images_test.sh
 
 reference: setup ## write what comes from the code: pages of docs/, dashboards, alerts
 	$(BIN)/python tools/reference.py

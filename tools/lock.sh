@@ -30,3 +30,7 @@ compile retriever.lock 3.11 --extra retriever --extra tracing --constraint "$pin
 compile tuner.lock 3.11 --extra tuner --extra tracing --constraint "$pins"
 # The agent lives in the engine's image, whose Python is 3.12.
 compile generator.lock 3.12 --extra generator --extra tracing --constraint "$pins"
+compile engine-cpu.lock 3.11 --extra engine-cpu --constraint "$pins"
+# What speaks to S3 wants an older python-dateutil than the tests ran with.
+sed -i '/^python-dateutil==/d' "$pins"
+compile s3.lock 3.11 --extra s3 --constraint "$pins"

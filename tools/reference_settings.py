@@ -21,6 +21,9 @@ service's prefix that names no setting, and a value outside its bounds, stop the
 sentence that says so. Lists and groups are written as JSON, or field by field with `__` between the
 names. `inkstone up` sets what joins the processes of one machine; what you set yourself wins.
 
+`INKSTONE_SECRETS_DIR` names a folder of secrets: a file in it called like a variable (for example
+`INKSTONE_GATEWAY_ENGINE_API_KEY`) gives that setting its value where the environment does not.
+
 ## The local stack
 
 | variable | default | means |

@@ -33,7 +33,8 @@ class ArtifactStore:
         """Store a local folder's files under a key; what is already stored there stays.
 
         On a local file system a reader of the key sees all files or none; an object store shows
-        them one by one, so that a reader there checks the content's hash.
+        them one by one, so that a reader there checks the content's hash, and what a killed writer
+        left out is added by the next one.
 
         Raises:
             ValueError: when the folder holds no file or a link.
@@ -76,7 +77,8 @@ class ArtifactStore:
         return found
 
     def _open(self) -> tuple[Any, str]:
-        filesystem, root = fsspec.core.url_to_fs(self.url)
+        # Other processes write here too, so that a listing is old as soon as it is kept.
+        filesystem, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         return filesystem, root
 
     @staticmethod
@@ -92,17 +94,11 @@ class ArtifactStore:
             raise ValueError(f"{folder.name!r} must hold plain files, at least one and no links")
         filesystem, root = self._open()
         final = self._path(root, key)
-        staging = self._path(root, f".staging/{uuid4().hex}")
-        filesystem.makedirs(staging, exist_ok=True)
-        try:
-            for file in files:
-                filesystem.put_file(str(file), f"{staging}/{file.name}")
-            if not filesystem.exists(final):
-                filesystem.makedirs(final.rsplit("/", 1)[0], exist_ok=True)
-                _publish(filesystem, staging, final)
-        finally:
-            if filesystem.exists(staging):
-                filesystem.rm(staging, recursive=True)
+        if isinstance(filesystem, LocalFileSystem):
+            staging = self._path(root, f".staging/{uuid4().hex}")
+            _put_local(filesystem, files, Path(staging), Path(final))
+        else:
+            _put_objects(filesystem, files, final)
 
     def _put_file(self, key: str, source: BinaryIO) -> None:
         filesystem, root = self._open()
@@ -141,12 +137,24 @@ class ArtifactStore:
             filesystem.rm(path, recursive=True)
 
 
-def _publish(filesystem: Any, staging: str, final: str) -> None:
-    """Give a staged folder its name; an object store copies it, as it knows no renaming."""
-    if isinstance(filesystem, LocalFileSystem):
-        rename_unless_there(Path(staging), Path(final))
-    else:
-        filesystem.mv(staging, final, recursive=True)
+def _put_local(filesystem: Any, files: list[Path], staging: Path, final: Path) -> None:
+    """Copy beside, then give the folder its name, unless that is taken."""
+    staging.mkdir(parents=True)
+    try:
+        for file in files:
+            filesystem.put_file(str(file), str(staging / file.name))
+        final.parent.mkdir(parents=True, exist_ok=True)
+        rename_unless_there(staging, final)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _put_objects(filesystem: Any, files: list[Path], final: str) -> None:
+    """Add the files that are not there: an object is whole, and a folder of them has no name."""
+    filesystem.makedirs(final, exist_ok=True)
+    for file in files:
+        if not filesystem.exists(f"{final}/{file.name}"):
+            filesystem.put_file(str(file), f"{final}/{file.name}")
 
 
 def sha256_of(path: Path) -> str:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import anyio
 import pytest
-from fsspec.implementations.local import LocalFileSystem
 
-from services.chassis.artifacts import ArtifactStore, _publish, sha256_of
+from services.chassis.artifacts import ArtifactStore, sha256_of
 from services.chassis.errors import NotFound
 
 pytestmark = pytest.mark.anyio
@@ -139,13 +138,34 @@ def test_two_writers_of_one_key_leave_one_complete_folder(
     assert list((root / ".staging").iterdir()) == []
 
 
-def test_a_writer_that_comes_second_changes_nothing(folder: Path, tmp_path: Path) -> None:
-    late = tmp_path / "late"
-    late.mkdir()
-    (late / "weights.bin").write_bytes(b"late")
-    before = contents(folder)
-    _publish(LocalFileSystem(), str(late), str(folder))
-    assert contents(folder) == before
+async def test_a_writer_that_comes_second_changes_nothing(
+    store: ArtifactStore, root: Path, folder: Path
+) -> None:
+    await store.put_folder(KEY, folder)
+    before = contents(root / KEY)
+    (folder / "weights.bin").write_bytes(b"late")
+    await store.put_folder(KEY, folder)
+    assert contents(root / KEY) == before
+
+
+async def test_what_a_killed_writer_left_out_of_an_object_store_is_added(
+    folder: Path, tmp_path: Path
+) -> None:
+    store = ArtifactStore("memory://inkstone-artifacts-killed")
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "weights.bin").write_bytes((folder / "weights.bin").read_bytes())
+    await store.put_folder(KEY, half)
+    await store.put_folder(KEY, folder)
+    await store.fetch_folder(KEY, tmp_path / "copy")
+    assert contents(tmp_path / "copy") == contents(folder)
+    await store.delete_folder(KEY)
+
+
+def test_a_listing_is_never_kept(store: ArtifactStore) -> None:
+    for one in (store, ArtifactStore("memory://inkstone-artifacts-listing")):
+        filesystem, _ = one._open()
+        assert filesystem.storage_options["use_listings_cache"] is False
 
 
 async def test_two_readers_of_one_key_leave_one_complete_copy(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import Field, SecretStr, ValidationError
 
@@ -89,3 +91,34 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_a_field_explains_itself() -> None:
     assert Limits.model_fields["concurrency"].description == "How many at once."
+
+
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("INKSTONE_SECRETS_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_a_file_of_secrets_stands_for_the_variable_of_its_name(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (secrets / "INKSTONE_SAMPLE_API_KEY").write_text("비밀\n")
+    (secrets / "INKSTONE_OTHER_THING").write_text("of another service")
+    assert Settings().api_key.get_secret_value() == "비밀"
+    monkeypatch.setenv("INKSTONE_SAMPLE_API_KEY", "from the environment")
+    assert Settings().api_key.get_secret_value() == "from the environment"
+
+
+@pytest.mark.parametrize("name", ["INKSTONE_SAMPLE_API_KEEY", "INKSTONE_SAMPLE_LISTENING__PORT"])
+def test_a_file_that_would_be_read_past_is_refused(secrets: Path, name: str) -> None:
+    (secrets / name).write_text("1")
+    with pytest.raises(ValidationError, match=f"{name} names no setting"):
+        Settings()
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INKSTONE_SECRETS_DIR", str(tmp_path / "없음"))
+    with pytest.raises(ValueError, match="no folder"):
+        Settings()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +17,80 @@ ROOT = Path(__file__).parents[3]
 KUSTOMIZE = ROOT / "deploy" / "kustomize"
 KUBECTL = Path(sys.executable).parent / "kubectl"
 
+SYSTEMS = ["base", "overlays/dev", "overlays/shared", "overlays/prod"]
+"""Trees that hold the whole system; the rest are Jobs beside one."""
+
 Manifest = dict[str, Any]
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The quick one, where libyaml is there."""
 
-def rendered(folder: str) -> list[Manifest]:
-    """Render one tree, as `kubectl apply -k` would."""
-    command = [str(KUBECTL), "kustomize", str(KUSTOMIZE / folder)]
+
+def rendered(folder: str, *components: str) -> list[Manifest]:
+    """Render one tree, as `kubectl apply -k` would, with further components where wanted."""
+    return [manifest for manifest in yaml.load_all(_text(folder, *components), _LOADER) if manifest]
+
+
+@cache
+def _text(folder: str, *components: str) -> str:
+    if not components:
+        return _built(KUSTOMIZE / folder)
+    with tempfile.TemporaryDirectory(dir=KUSTOMIZE, prefix=".with-") as place:
+        wanted = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": "inkstone",
+            "resources": [os.path.relpath(KUSTOMIZE / folder, place)],
+            "components": [
+                os.path.relpath(KUSTOMIZE / "components" / c, place) for c in components
+            ],
+        }
+        (Path(place) / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
+        return _built(Path(place))
+
+
+def _built(folder: Path) -> str:
+    command = [str(KUBECTL), "kustomize", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    return done.stdout
 
 
-@pytest.fixture(scope="session", params=["base", "overlays/dev", "overlays/shared"])
+@pytest.fixture(scope="session", params=SYSTEMS)
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
     return rendered(request.param)
+
+
+@pytest.fixture(scope="session")
+def prod() -> list[Manifest]:
+    return rendered("overlays/prod")
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
     return {m["metadata"]["name"]: m for m in manifests if m["kind"] == kind}
 
 
-def pod_of(deployment: Manifest) -> Manifest:
-    pod: Manifest = deployment["spec"]["template"]["spec"]
+WORKLOADS = ("Deployment", "StatefulSet", "Job")
+
+
+def workloads(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """Everything that makes pods, by name."""
+    return {name: m for kind in WORKLOADS for name, m in of_kind(manifests, kind).items()}
+
+
+def pod_of(workload: Manifest) -> Manifest:
+    pod: Manifest = workload["spec"]["template"]["spec"]
     return pod
 
 
+def labels_of(workload: Manifest) -> dict[str, str]:
+    """The labels of a workload's pods."""
+    labels: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
+    return labels
+
+
 def containers(manifests: list[Manifest]) -> dict[tuple[str, str], Manifest]:
-    """Every container by deployment and name."""
+    """Every container of our own services, by deployment and name."""
     return {
         (name, container["name"]): container
         for name, deployment in of_kind(manifests, "Deployment").items()
@@ -52,7 +102,8 @@ def environment(manifests: list[Manifest], container: Manifest) -> dict[str, str
     """A container's variables; a secret or a pod field is stood in for by its name."""
     variables: dict[str, str] = {}
     for source in container.get("envFrom", []):
-        variables |= of_kind(manifests, "ConfigMap")[source["configMapRef"]["name"]]["data"]
+        if "configMapRef" in source:
+            variables |= of_kind(manifests, "ConfigMap")[source["configMapRef"]["name"]]["data"]
     for entry in container.get("env", []):
         if "value" in entry:
             variables[entry["name"]] = entry["value"]

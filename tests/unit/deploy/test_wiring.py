@@ -10,8 +10,10 @@ import pytest
 
 from services.chassis.settings import ServiceSettings
 from services.generator import launching
+from services.generator.guard import ALLOWED, OPEN
 from services.generator.launching import EnginePlan, command
 from tests.unit.deploy.conftest import Manifest, containers, environment, of_kind
+from tests.unit.deploy.network import allows, places
 
 SERVICES = {
     ("gateway", "gateway"): 8000,
@@ -59,6 +61,28 @@ def test_a_service_listens_where_its_probes_and_its_service_ask(
         assert container[f"{probe}Probe"]["httpGet"] == {"path": f"/{path}", "port": "http"}
     (service,) = of_kind(manifests, "Service")[name]["spec"]["ports"]
     assert service == {"name": "http", "port": port, "targetPort": "http"}
+
+
+@pytest.mark.parametrize("key", SERVICES)
+def test_a_service_has_the_routes_that_probes_and_scrapes_ask_for(
+    prod: list[Manifest], monkeypatch: pytest.MonkeyPatch, key: tuple[str, str]
+) -> None:
+    container = containers(prod)[key]
+    for name, value in environment(prod, container).items():
+        if name.startswith("INKSTONE_"):
+            monkeypatch.setenv(
+                name, value.replace("url", "postgresql://inkstone@postgres/inkstone")
+            )
+    app = import_module(f"services.{key[0]}.app").create_app()
+    asked = {container[probe]["httpGet"]["path"] for probe in container if probe.endswith("Probe")}
+    assert asked | {"/metrics"} <= {route.path for route in app.routes if hasattr(route, "path")}
+
+
+def test_the_engines_guard_lets_probes_and_scrapes_through(prod: list[Manifest]) -> None:
+    engine = containers(prod)["generator", "engine"]
+    asked = {engine[probe]["httpGet"]["path"] for probe in engine if probe.endswith("Probe")}
+    assert {("GET", path) for path in asked} <= OPEN
+    assert ("GET", "/metrics") in ALLOWED
 
 
 def test_the_engine_listens_where_its_probes_and_its_agent_ask(manifests: list[Manifest]) -> None:
@@ -164,52 +188,7 @@ def test_every_call_goes_to_a_port_of_a_service(manifests: list[Manifest]) -> No
     assert ("generator", "gateway", 8000) in called
 
 
-def allowed(manifests: list[Manifest], caller: str, callee: str, port: int) -> bool:
-    """Whether the policies let one pod reach another's port."""
-    labels = {
-        name: deployment["spec"]["template"]["metadata"]["labels"]
-        for name, deployment in of_kind(manifests, "Deployment").items()
-    }
-    named = {
-        p["name"]: p["containerPort"]
-        for (deployment, _), container in containers(manifests).items()
-        if deployment == callee
-        for p in container["ports"]
-    }
-
-    def selects(selector: Manifest, name: str) -> bool:
-        return bool(selector.get("matchLabels", {}).items() <= labels[name].items())
-
-    def passes(rules: list[Manifest], peers: str, other: str) -> bool:
-        return any(
-            any(named.get(p["port"], p["port"]) == port for p in rule.get("ports", []))
-            and (
-                peers not in rule
-                or any("podSelector" in p and selects(p["podSelector"], other) for p in rule[peers])
-            )
-            for rule in rules
-        )
-
-    policies = [policy["spec"] for policy in of_kind(manifests, "NetworkPolicy").values()]
-    out = [
-        rule for p in policies if selects(p["podSelector"], caller) for rule in p.get("egress", [])
-    ]
-    into = [
-        rule for p in policies if selects(p["podSelector"], callee) for rule in p.get("ingress", [])
-    ]
-    return passes(out, "to", callee) and passes(into, "from", caller)
-
-
-def test_the_network_lets_through_what_is_called_and_nothing_more(
-    manifests: list[Manifest],
-) -> None:
-    called = flows(manifests)
-    for caller in of_kind(manifests, "Deployment"):
-        for callee, port in [*((k[0], p) for k, p in SERVICES.items()), ("generator", ENGINE_PORT)]:
-            wanted = (caller, callee, port) in called
-            assert allowed(manifests, caller, callee, port) == wanted, (caller, callee, port)
-
-
-def test_what_no_policy_names_is_denied(manifests: list[Manifest]) -> None:
-    policy = of_kind(manifests, "NetworkPolicy")["default-deny"]["spec"]
-    assert policy == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+def test_a_call_that_the_settings_name_is_let_through(manifests: list[Manifest]) -> None:
+    known = places(manifests)
+    for caller, callee, port in flows(manifests):
+        assert allows(manifests, known[caller], known[callee], port), (caller, callee, port)

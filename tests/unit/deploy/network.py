@@ -1,0 +1,110 @@
+"""Who may talk to whom, worked out from the NetworkPolicies as a cluster would apply them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.unit.deploy.conftest import Manifest, labels_of, of_kind, pod_of, workloads
+
+NAMESPACE = "kubernetes.io/metadata.name"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A pod, here or in another namespace, or an address outside of the cluster."""
+
+    name: str
+    labels: dict[str, str] = field(default_factory=dict)
+    namespace: str = "inkstone"
+    ports: dict[str, int] = field(default_factory=dict)
+    """Its containers' ports by name; every other port is closed."""
+    outside: bool = False
+
+
+def places(manifests: list[Manifest]) -> dict[str, Place]:
+    """One pod of each workload."""
+    return {
+        name: Place(name, labels_of(workload), ports=_ports(pod_of(workload)))
+        for name, workload in workloads(manifests).items()
+    }
+
+
+def _ports(pod: Manifest) -> dict[str, int]:
+    return {p["name"]: p["containerPort"] for c in pod["containers"] for p in c.get("ports", [])}
+
+
+def selects(selector: Manifest, labels: dict[str, str]) -> bool:
+    """Tell whether a label selector takes something with these labels."""
+    wanted = selector.get("matchLabels", {})
+    if not wanted.items() <= labels.items():
+        return False
+    for rule in selector.get("matchExpressions", []):
+        if rule["operator"] != "In":
+            raise NotImplementedError(rule["operator"])
+        if labels.get(rule["key"]) not in rule["values"]:
+            return False
+    return True
+
+
+def allows(manifests: list[Manifest], caller: Place, callee: Place, port: int) -> bool:
+    """Tell whether the caller's policies let it out and the callee's let it in."""
+    out = _passes(manifests, caller, "egress", "to", callee, port, callee.ports)
+    return out and _passes(manifests, callee, "ingress", "from", caller, port, callee.ports)
+
+
+def _passes(
+    manifests: list[Manifest],
+    subject: Place,
+    direction: str,
+    peers: str,
+    other: Place,
+    port: int,
+    named: dict[str, int],
+) -> bool:
+    if subject.outside or subject.namespace != "inkstone":
+        return True
+    policies = [
+        policy["spec"]
+        for policy in of_kind(manifests, "NetworkPolicy").values()
+        if direction.capitalize() in policy["spec"]["policyTypes"]
+        and selects(policy["spec"]["podSelector"], subject.labels)
+    ]
+    rules = (rule for policy in policies for rule in policy.get(direction, []))
+    return not policies or any(
+        _takes_port(rule, port, named) and (peers not in rule or _takes(rule[peers], other))
+        for rule in rules
+    )
+
+
+def _takes_port(rule: Manifest, port: int, named: dict[str, int]) -> bool:
+    return "ports" not in rule or any(
+        named.get(p["port"], p["port"]) == port for p in rule["ports"]
+    )
+
+
+def _takes(peers: list[Manifest], other: Place) -> bool:
+    return any(_is_peer(peer, other) for peer in peers)
+
+
+def _is_peer(peer: Manifest, other: Place) -> bool:
+    if "ipBlock" in peer:
+        # Policies are written for addresses outside; what a pod's own address is nobody knows.
+        return other.outside
+    if other.outside:
+        return False
+    namespace = peer.get("namespaceSelector")
+    if namespace is None and other.namespace != "inkstone":
+        return False
+    if namespace is not None and not selects(namespace, {NAMESPACE: other.namespace}):
+        return False
+    return selects(peer.get("podSelector", {}), other.labels)
+
+
+def openings(manifests: list[Manifest], callers: list[Place]) -> Iterator[tuple[str, str, int]]:
+    """Every way that is open between two of them: caller, callee, port."""
+    for callee in places(manifests).values():
+        for caller in callers:
+            for port in sorted(set(callee.ports.values())):
+                if caller.name != callee.name and allows(manifests, caller, callee, port):
+                    yield caller.name, callee.name, port
