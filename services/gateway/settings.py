@@ -100,6 +100,29 @@ class RolloutLimits(SettingsGroup):
     """How long replicas keep the adapter that a promoted candidate replaced, where they can."""
 
 
+class PrometheusQueries(SettingsGroup):
+    """A Prometheus that rollouts may be judged by, and what it may be asked."""
+
+    url: str | None = None
+    """Its base URL; none by default."""
+    token: SecretStr | None = None
+    """A bearer token, where it wants one."""
+    queries: dict[str, str] = Field(default_factory=dict)
+    """PromQL by name, each for one number; `$candidate`, `$stable`, `$assistant` and `$tenant`
+    stand for a rollout's own.
+
+    Rollouts name a query, so that no tenant asks for the figures of another.
+    """
+    look_seconds: float = Field(default=15.0, gt=0)
+    """How often it is asked while a candidate answers callers."""
+    timeout_seconds: float = Field(default=5.0, gt=0)
+    """How long one query may take."""
+    fresh_seconds: float = Field(default=60.0, gt=0)
+    """An older answer says nothing any more, so that the step waits."""
+    max_reply_bytes: int = Field(default=65_536, ge=256)
+    """A longer answer is not read."""
+
+
 class ShadowLimits(SettingsGroup):
     """How much room copies of requests may take that candidates answer unseen."""
 
@@ -244,6 +267,8 @@ class Settings(ServiceSettings):
     """A replica that has been silent for longer is no longer listed."""
     rollouts: RolloutLimits = RolloutLimits()
     """How rollouts are moved."""
+    prometheus: PrometheusQueries = PrometheusQueries()
+    """What else rollouts may be judged by."""
     shadow: ShadowLimits = ShadowLimits()
     """How candidates answer unseen."""
     evaluations: EvaluationLimits = EvaluationLimits()

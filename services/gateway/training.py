@@ -21,6 +21,7 @@ from services.gateway.adapters.intake import AdapterIntake
 from services.gateway.registry import idempotency, training_jobs
 from services.gateway.registry.changes import Actor, Registry
 from services.gateway.registry.idempotency import Attempt
+from services.gateway.registry.versions import Expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +80,25 @@ class TrainingDesk:
         job_id: str,
         action: Literal["cancel", "pause", "resume"],
         attempt: Attempt | None = None,
+        expected: Expected = None,
     ) -> TrainingJob:
-        """Cancel, pause or resume a job."""
+        """Cancel, pause or resume a job.
+
+        Raises:
+            JobChanged: it is not at the expected version.
+        """
         steered = {
             "cancel": training_jobs.cancel,
             "pause": training_jobs.pause,
             "resume": training_jobs.resume,
         }
         async with self.registry.change(actor) as change:
-            act = partial(steered[action], change, job_id)
+
+            async def act() -> TrainingJob:
+                job = await training_jobs.find(change.connection, actor.tenant, job_id)
+                training_jobs.check_version(job, expected)
+                return await steered[action](change, job_id)
+
             return await idempotency.once(change, attempt, f"{action} {job_id}", act, TrainingJob)
 
     async def finish(self, actor: Actor, job_id: str, result: JobResult) -> None:

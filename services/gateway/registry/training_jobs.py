@@ -18,9 +18,10 @@ from services.contracts.jobs import (
     TrainingJob,
     TrainingSpec,
 )
-from services.gateway.registry import tables, training_events
+from services.gateway.registry import tables, training_events, versions
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.paging import Page, page_of
+from services.gateway.registry.versions import Expected
 
 LEASE_SECONDS = 60.0
 """How long a worker may be silent before its job is somebody else's."""
@@ -31,6 +32,12 @@ MAX_ATTEMPTS = 3
 _jobs = tables.training_jobs
 
 _OPEN = ("queued", "running", "paused")
+
+
+class JobChanged(Conflict):
+    """The job was moved in between, by somebody else or by its worker."""
+
+    code = "job_changed"
 
 
 def new_job_id() -> str:
@@ -108,6 +115,15 @@ async def listed(
             id_=_jobs.c.id,
         )
     return [_job_of(row) for row in rows], more
+
+
+def check_version(job: TrainingJob, expected: Expected) -> None:
+    """Refuse to move a job that the caller has not seen as it is.
+
+    Raises:
+        JobChanged: it is at another version.
+    """
+    versions.check(f"The training job {job.id!r}", job.version, expected, JobChanged)
 
 
 async def cancel(change: Change, job_id: str) -> TrainingJob:
@@ -207,7 +223,7 @@ async def renew(registry: Registry, actor: Actor, job_id: str, renewal: LeaseRen
                 update(_jobs)
                 .where(_jobs.c.id == job_id, _jobs.c.status == "running")
                 .where(_jobs.c.worker == renewal.worker)
-                .values(lease_until=change.now + LEASE_SECONDS, **progress)
+                .values(lease_until=change.now + LEASE_SECONDS, version=_jobs.c.version, **progress)
                 .returning(_jobs.c.cancel_requested, _jobs.c.pause_requested, _jobs.c.attempts)
             )
         ).one_or_none()
@@ -323,4 +339,5 @@ def _job_of(row: Row[Any]) -> TrainingJob:
         error_code=row.error_code,
         cancel_requested=row.cancel_requested,
         pause_requested=row.pause_requested,
+        version=row.version,
     )
