@@ -290,6 +290,9 @@ class Rollout(Wire):
     """When it came to the present state and step, in seconds since the epoch."""
     version: int
     """Grows with every change."""
+    answers: int = 0
+    """Answers of the candidate in the present step, or unseen ones; only when one rollout is
+    read."""
     checks: list[CheckSeen] = Field(default_factory=list)
     """What the analysis sees now; only when one rollout is read, and it serves."""
     queries: list[QuerySeen] = Field(default_factory=list)

@@ -121,7 +121,12 @@ class RolloutDesk:
         canary = standing.progress.state is State.CANARY
         queries = [answered(each) for each in self.measuring.of(standing)] if canary else []
         return standing.rollout.model_copy(
-            update={"checks": checks, "arms": arms, "queries": queries}
+            update={
+                "answers": seen.answers if seen else 0,
+                "checks": checks,
+                "arms": arms,
+                "queries": queries,
+            }
         )
 
     async def _begin(self, change: Change, name: str, write: RolloutWrite) -> Rollout:
