@@ -31,15 +31,20 @@ def event_line(event: AuditEvent, rollout: Rollout) -> Table:
 
 
 def view(rollout: Rollout, now: float) -> Group:
-    """Lay out where a rollout stands and what is known of both arms."""
-    return Group(*_parts(rollout, now))
+    """Lay out which rollout it is, where it stands and what is known of both arms."""
+    title = Text(f"{rollout.id}  {rollout.stable} -> {rollout.candidate}")
+    why = [Text(rollout.reason)] if rollout.reason else []
+    standing, *figures = _figures(rollout, now)
+    return Group(title, standing, *why, *figures)
 
 
-def _parts(rollout: Rollout, now: float) -> Iterator[RenderableType]:
-    yield Text(f"{rollout.id}  {rollout.stable} -> {rollout.candidate}")
+def below_its_moves(rollout: Rollout, now: float) -> Group:
+    """Lay out the same below the lines of its moves, which have said what it is and why."""
+    return Group("", *_figures(rollout, now))
+
+
+def _figures(rollout: Rollout, now: float) -> Iterator[RenderableType]:
     yield Text(_standing(rollout, now), style="bold")
-    if rollout.reason:
-        yield Text(rollout.reason)
     if rollout.checks:
         yield _checks(rollout)
     if any(arm.answers for arm in rollout.arms.values()):

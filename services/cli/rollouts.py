@@ -20,7 +20,7 @@ from services.chassis.errors import ServiceError, Unavailable, UpstreamFailed, U
 from services.chassis.http import Peer
 from services.cli.connection import Connection, connected
 from services.cli.profiles import chosen_profile
-from services.cli.rollout_view import event_line, view
+from services.cli.rollout_view import below_its_moves, event_line, view
 from services.contracts.assistants import Assistant, AssistantWrite, Profile, RetrievalPolicy
 from services.contracts.audit import REASON_HEADER, AuditEvent
 from services.contracts.rollouts import (
@@ -239,21 +239,21 @@ async def _tell(console: Console, peer: Peer, name: str, id_: str) -> None:
         async for event in _events(peer, name, id_):
             console.print(event_line(event, rollout), highlight=False)
         return
-    with Live(view(rollout, time.time()), console=console, auto_refresh=False) as live:
+    with Live(below_its_moves(rollout, time.time()), console=console, auto_refresh=False) as live:
         showing = asyncio.create_task(_show_on(live, peer, name, id_))
         try:
             async for event in _events(peer, name, id_):
                 console.print(event_line(event, rollout), highlight=False)
         finally:
             showing.cancel()
-        live.update(view(await _read(peer, name, id_), time.time()), refresh=True)
+        live.update(below_its_moves(await _read(peer, name, id_), time.time()), refresh=True)
 
 
 async def _show_on(live: Live, peer: Peer, name: str, id_: str) -> None:
     """Show where a rollout stands, again and again; the stream of events tells of errors."""
     while True:
         with contextlib.suppress(ServiceError):
-            live.update(view(await _read(peer, name, id_), time.time()), refresh=True)
+            live.update(below_its_moves(await _read(peer, name, id_), time.time()), refresh=True)
         await asyncio.sleep(SHOW_SECONDS)
 
 

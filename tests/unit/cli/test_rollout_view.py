@@ -53,9 +53,7 @@ def said(shown: RenderableType) -> list[str]:
 def test_it_says_where_the_rollout_stands_and_what_the_step_needs() -> None:
     first, second = said(view(rollout(), NOW))
     assert first == "ro_b3f545320188c696  helpdesk/1 -> helpdesk/2"
-    assert (
-        second == "canary 20 %, step 1 of 2, for 2 min 5 s of at least 5 min 0 s, 34 of 50 answers"
-    )
+    assert second == "canary 20 %, step 1 of 2, for 2 min 5 s of at least 5 min, 34 of 50 answers"
 
 
 def test_what_is_over_is_not_counted_on() -> None:
