@@ -31,6 +31,7 @@ from services.gateway.registry.gauges import expose_registry, open_adapter_gauge
 from services.gateway.registry.keeper import SnapshotKeeper
 from services.gateway.registry.key_usage import KeyUsage
 from services.gateway.registry.listening import FIRST_PAUSE_SECONDS, Listener
+from services.gateway.registry.retention import Retention
 from services.gateway.registry.schema import migrate
 from services.gateway.registry.snapshot import Snapshot
 from services.gateway.rollouts.controller import Controller
@@ -161,7 +162,8 @@ async def _open_registry(stack: contextlib.AsyncExitStack, settings: Settings) -
 
 
 def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
-    registry = resources.registry
+    registry, kept = resources.registry, settings.retention
+    retention = Retention(registry, kept.ledger_seconds, kept.batch_rows, kept.lease_seconds)
     held = open_adapter_gauge(registry.keeper, resources.metrics)
     tend = partial(replicas.tend, registry, forget_seconds=settings.replica_forget_seconds)
     return (
@@ -186,6 +188,7 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
             settings.evaluations.look_seconds,
             resources.evaluations.evaluator.work,
         ),
+        Loop("retention", kept.sweep_seconds, retention.sweep),
         Loop("replay", settings.evaluations.look_seconds, resources.evaluations.replayer.look),
         *loops_of(resources.knowledge, settings),
     )

@@ -104,9 +104,9 @@ class PrometheusQueries(SettingsGroup):
     """A Prometheus that rollouts may be judged by, and what it may be asked."""
 
     url: str | None = None
-    """Its base URL; none by default."""
+    """The base URL of a Prometheus that rollouts may be judged by; none by default."""
     token: SecretStr | None = None
-    """A bearer token, where it wants one."""
+    """The bearer token that the Prometheus wants, if any."""
     queries: dict[str, str] = Field(default_factory=dict)
     """PromQL by name, each for one number; `$candidate`, `$stable`, `$assistant` and `$tenant`
     stand for a rollout's own.
@@ -114,13 +114,13 @@ class PrometheusQueries(SettingsGroup):
     Rollouts name a query, so that no tenant asks for the figures of another.
     """
     look_seconds: float = Field(default=15.0, gt=0)
-    """How often it is asked while a candidate answers callers."""
+    """How often the Prometheus is asked while a candidate answers callers."""
     timeout_seconds: float = Field(default=5.0, gt=0)
-    """How long one query may take."""
+    """How long one query to the Prometheus may take."""
     fresh_seconds: float = Field(default=60.0, gt=0)
-    """An older answer says nothing any more, so that the step waits."""
+    """An older answer of the Prometheus says nothing any more, so that the step waits."""
     max_reply_bytes: int = Field(default=65_536, ge=256)
-    """A longer answer is not read."""
+    """A longer answer of the Prometheus is not read."""
 
 
 class ShadowLimits(SettingsGroup):
@@ -181,6 +181,20 @@ class ContentKeeping(SettingsGroup):
     """How often texts are written."""
     sweep_seconds: float = Field(default=60.0, gt=0)
     """How often texts that have expired are erased."""
+
+
+class RetentionLimits(SettingsGroup):
+    """How long is kept what grows with every request."""
+
+    ledger_seconds: float = Field(default=400 * 86_400.0, ge=86_400)
+    """How long rows of the ledger are kept, with the feedback on their answers; costs are added up
+    from them. Those that a rollout under way rests on are kept with it."""
+    sweep_seconds: float = Field(default=3600.0, gt=0)
+    """How often older rows are removed."""
+    batch_rows: int = Field(default=2000, ge=1)
+    """Rows that one transaction removes."""
+    lease_seconds: float = Field(default=300.0, gt=0)
+    """How long the gateway that removes them may be silent before another one does."""
 
 
 class RewriteCalls(SettingsGroup):
@@ -273,6 +287,8 @@ class Settings(ServiceSettings):
     """How candidates answer unseen."""
     evaluations: EvaluationLimits = EvaluationLimits()
     """Bounds of evaluations."""
+    retention: RetentionLimits = RetentionLimits()
+    """How long the ledger is kept."""
     content: ContentKeeping = ContentKeeping()
     """What is kept of questions and answers."""
     warm_timeout_seconds: float = Field(default=120.0, gt=0)

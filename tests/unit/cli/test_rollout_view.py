@@ -17,7 +17,7 @@ NONE = {"events": 0, "trials": 0}
 
 
 def rollout(**fields: Any) -> Rollout:
-    known = {
+    known: dict[str, Any] = {
         "id": "ro_b3f545320188c696",
         "assistant": "helpdesk",
         "state": "canary",
