@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +49,53 @@ def postgres_server() -> Iterator[str]:
     if GIVEN_URL is not None:
         yield GIVEN_URL
         return
+    with own_server(NOT_DURABLE) as server:
+        yield server.url
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server of a test's own, which can be stopped as if its machine had lost power."""
+
+    folder: Path
+    port: int
+    options: Sequence[str]
+
+    @property
+    def url(self) -> str:
+        """A database on it."""
+        return f"postgresql://inkstone@127.0.0.1:{self.port}/postgres?ssl=disable"
+
+    def start(self) -> None:
+        """Start it, and wait until it has recovered what was committed."""
+        given = f"-h 127.0.0.1 -p {self.port} -k '' " + " ".join(f"-c {o}" for o in self.options)
+        log = str(self.folder / "log")
+        _run(self.folder, "pg_ctl", "start", "-w", "-t", "60", "-l", log, "-o", given)
+
+    def crash(self) -> None:
+        """End every process of it at once, without a checkpoint."""
+        _run(self.folder, "pg_ctl", "stop", "-m", "immediate")
+
+
+@contextlib.contextmanager
+def own_server(options: Sequence[str] = ()) -> Iterator[Server]:
+    """Run a server for a block.
+
+    Args:
+        options: its settings, each `name=value`.
+    """
     folder = Path(tempfile.mkdtemp(prefix="inkstone-postgres-"))
     if os.geteuid() == 0:
         os.chown(folder, NOBODY, NOBODY)
-    options = ("-U", "inkstone", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-    port = free_port()
-    given = f"-h 127.0.0.1 -p {port} -k '' " + " ".join(f"-c {one}" for one in NOT_DURABLE)
+    server = Server(folder, free_port(), options)
+    made = ("-U", "inkstone", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
     try:
-        _run(folder, "initdb", *options)
-        _run(folder, "pg_ctl", "start", "-w", "-t", "60", "-l", str(folder / "log"), "-o", given)
+        _run(folder, "initdb", *made)
+        server.start()
         try:
-            yield f"postgresql://inkstone@127.0.0.1:{port}/postgres?ssl=disable"
+            yield server
         finally:
-            _run(folder, "pg_ctl", "stop", "-m", "immediate")
+            server.crash()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

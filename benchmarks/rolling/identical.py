@@ -30,9 +30,25 @@ WEIGHTS, HOLD_SECONDS = (20.0, 50.0, 80.0), 15.0
 SCORED = 0.2
 """The share of answers that readers score."""
 MOST_SECONDS = 600
-RATES = {"error": 0.02, "invalid": 0.05, "abstained": 0.1, "slow": 0.1, "bad": 0.2}
+RATES = {
+    "error": 0.02,
+    "invalid": 0.05,
+    "abstained": 0.1,
+    "slow": 0.1,
+    "stalled": 0.1,
+    "costly": 0.1,
+    "bad": 0.2,
+}
 """How often things happen, on both arms alike."""
-ANALYSIS = Analysis(min_samples=20, abstentions=0.0, invalid_citations=0.0, slow_answers=0.0)
+ANALYSIS = Analysis(
+    min_samples=20,
+    abstentions=0.0,
+    invalid_citations=0.0,
+    slow_answers=0.0,
+    slow_streams=0.0,
+    costly_answers=0.0,
+    costly_after_usd=0.01,
+)
 """Margins of nothing, so that chance alone decides."""
 
 
@@ -96,6 +112,9 @@ class Simulation:
             outcome="abstained" if happens["abstained"] else "answered",
             invalid_citations=int(happens["invalid"]),
             first_token_ms=9_000.0 if happens["slow"] else 100.0,
+            streamed=True,
+            inter_token_ms=900.0 if happens["stalled"] else 20.0,
+            cost_usd=0.02 if happens["costly"] else 0.001,
         )
 
     def _score(self, row: LedgerRow) -> dict[str, Any]:

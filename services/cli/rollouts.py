@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -10,18 +13,21 @@ from urllib.parse import quote
 import orjson
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Column, Table
 
-from services.chassis.errors import UpstreamFailed, UpstreamTimeout
+from services.chassis.errors import ServiceError, Unavailable, UpstreamFailed, UpstreamTimeout
 from services.chassis.http import Peer
 from services.cli.connection import Connection, connected
 from services.cli.profiles import chosen_profile
+from services.cli.rollout_view import below_its_moves, event_line, view
 from services.contracts.assistants import Assistant, AssistantWrite, Profile, RetrievalPolicy
 from services.contracts.audit import REASON_HEADER, AuditEvent
 from services.contracts.rollouts import (
     DEFAULT_WEIGHTS,
     Analysis,
     Gate,
+    QueryCheck,
     Rollout,
     RolloutPage,
     RolloutWrite,
@@ -32,6 +38,14 @@ from services.contracts.rollouts import (
 
 RECONNECT_SECONDS = 1.0
 """The pause before a broken stream of events is opened again."""
+
+SHOW_SECONDS = 1.0
+"""How often a terminal is told where a rollout stands."""
+
+COSTLY_MARGIN = 0.05
+"""How much more often the candidate's answers may be costly, where that is compared."""
+
+_QUERY = re.compile(r"([a-z0-9][a-z0-9_-]*)\s*(<=|>=)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 rollouts = typer.Typer(help="Rollouts: from one release to the next.", no_args_is_help=True)
 
@@ -73,6 +87,13 @@ async def begin(
     gate: Annotated[
         str | None, typer.Option(help="The evaluation set that it must pass before it serves.")
     ] = None,
+    query: Annotated[
+        list[str] | None,
+        typer.Option(help="What a Prometheus must say, such as `p95<=2`; may be given often."),
+    ] = None,
+    costly_after: Annotated[
+        float | None, typer.Option(help="Compare how many answers cost more US dollars.")
+    ] = None,
     without_evidence: Annotated[
         bool, typer.Option("--without-evidence", help="Bring an adapter that nobody evaluated.")
     ] = False,
@@ -83,6 +104,7 @@ async def begin(
     """Begin to bring a candidate into service; what is not named stays as it is now."""
     weights = weight or DEFAULT_WEIGHTS
     steps = [Step(weight=each, hold_seconds=hold) for each in weights]
+    analysis = None if by_time else _analysis(min_samples, query, costly_after)
 
     async with connection.gateway() as gateway:
         path = f"/admin/assistants/{quote(name)}"
@@ -96,7 +118,7 @@ async def begin(
             steps=[] if immediate else steps,
             gate=Gate(cases=gate) if gate else None,
             allow_without_evidence=without_evidence,
-            analysis=None if by_time else Analysis(min_samples=min_samples),
+            analysis=analysis,
         )
         body = orjson.loads(write.model_dump_json())
         begun = Rollout.model_validate(
@@ -128,24 +150,8 @@ async def list_rollouts(connection: Connection, name: Name) -> None:
 async def show(connection: Connection, name: Name, id_: Id) -> None:
     """Show where a rollout stands and what its checks see."""
     async with connection.gateway() as gateway:
-        found = Rollout.model_validate(await gateway.peer.json("GET", _path(name, id_)))
-    console = Console()
-    console.print(
-        f"{found.id}  {found.stable} -> {found.candidate}  {found.state}  "
-        f"{found.weight:g} %  {found.reason or ''}",
-        highlight=False,
-    )
-    table = Table("check", "stable", "candidate", "margin", "worse", box=None)
-    for check in found.checks:
-        table.add_row(
-            check.check.replace("_", " "),
-            f"{check.stable.events}/{check.stable.trials}",
-            f"{check.candidate.events}/{check.candidate.trials}",
-            f"{check.margin:g}",
-            "yes" if check.worse else "no",
-        )
-    if found.checks:
-        console.print(table)
+        found = await _read(gateway.peer, name, id_)
+    Console().print(view(found, time.time()), highlight=False)
 
 
 @rollouts.command("watch")
@@ -188,6 +194,27 @@ def _strategy(shadow: float | None, *, immediate: bool) -> Strategy:
     return "canary" if shadow is None else "shadow_canary"
 
 
+def _analysis(min_samples: int, queries: list[str] | None, costly_after: float | None) -> Analysis:
+    return Analysis(
+        min_samples=min_samples,
+        queries=[_query(each) for each in queries or ()],
+        costly_answers=None if costly_after is None else COSTLY_MARGIN,
+        costly_after_usd=costly_after,
+    )
+
+
+def _query(said: str) -> QueryCheck:
+    """Read `name<=number` or `name>=number`."""
+    found = _QUERY.fullmatch(said)
+    if found is None:
+        raise typer.BadParameter(
+            f"{said!r} is no query with a threshold; write `name<=number` or `name>=number`."
+        )
+    name, sign, number = found.groups()
+    bound = "at_most" if sign == "<=" else "at_least"
+    return QueryCheck.model_validate({"query": name, bound: float(number)})
+
+
 def _bundle(
     present: Assistant, adapter: str | None, profile: Profile | None, collections: list[str] | None
 ) -> AssistantWrite:
@@ -206,16 +233,40 @@ def _bundle(
 
 
 async def _tell(console: Console, peer: Peer, name: str, id_: str) -> None:
-    async for event in _events(peer, name, id_):
-        what = event.action.removeprefix("rollout.").replace("_", " ")
-        state = event.detail.get("after", "pending")
-        console.print(
-            f"{what:<10} {state:<12} {event.reason or ''}", highlight=False, soft_wrap=True
-        )
+    """Print each move when it happens; on a terminal, show below them where it stands."""
+    rollout = await _read(peer, name, id_)
+    if not console.is_terminal:
+        async for event in _events(peer, name, id_):
+            console.print(event_line(event, rollout), highlight=False)
+        return
+    with Live(below_its_moves(rollout, time.time()), console=console, auto_refresh=False) as live:
+        showing = asyncio.create_task(_show_on(live, peer, name, id_))
+        try:
+            async for event in _events(peer, name, id_):
+                console.print(event_line(event, rollout), highlight=False)
+        finally:
+            showing.cancel()
+        live.update(below_its_moves(await _read(peer, name, id_), time.time()), refresh=True)
+
+
+async def _show_on(live: Live, peer: Peer, name: str, id_: str) -> None:
+    """Show where a rollout stands, again and again; the stream of events tells of errors."""
+    while True:
+        with contextlib.suppress(ServiceError):
+            live.update(below_its_moves(await _read(peer, name, id_), time.time()), refresh=True)
+        await asyncio.sleep(SHOW_SECONDS)
+
+
+async def _read(peer: Peer, name: str, id_: str) -> Rollout:
+    return Rollout.model_validate(await peer.json("GET", _path(name, id_)))
 
 
 async def _events(peer: Peer, name: str, id_: str) -> AsyncIterator[AuditEvent]:
-    """Read a rollout's events until it is over, through as many connections as that takes."""
+    """Read a rollout's events until it is over, through as many connections as that takes.
+
+    Raises:
+        Unavailable: the gateway was never there.
+    """
     path, last = f"{_path(name, id_)}/events", "0"
     while True:
         try:
@@ -227,6 +278,10 @@ async def _events(peer: Peer, name: str, id_: str) -> AsyncIterator[AuditEvent]:
                         yield event
                 return
         except (UpstreamTimeout, UpstreamFailed):
+            await asyncio.sleep(RECONNECT_SECONDS)
+        except Unavailable:
+            if last == "0":
+                raise
             await asyncio.sleep(RECONNECT_SECONDS)
 
 

@@ -84,6 +84,8 @@ class AdapterVersion(Wire):
     created_at: int
     created_by: str
     manifest: AdapterManifest
+    version: int = 1
+    """Grows when it is retired or restored; send it back as `If-Match` to change what you saw."""
     replicas: dict[str, ReplicaAdapter] = Field(default_factory=dict)
     """By replica id: what each replica last proved of this version."""
     evidence: list[AdapterEvidence] = Field(default_factory=list)

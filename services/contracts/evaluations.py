@@ -205,6 +205,8 @@ class EvaluationSet(Wire):
     created_at: int
     created_by: str
     """The id of the key that brought these cases."""
+    version: int = 1
+    """Grows with every other content; send it back as `If-Match` to replace what you saw."""
 
 
 class EvaluationSetPage(Wire):

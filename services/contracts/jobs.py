@@ -114,6 +114,8 @@ class TrainingJob(Wire):
     error_code: str | None = None
     cancel_requested: bool = False
     pause_requested: bool = False
+    version: int = 1
+    """Grows with every change but its progress; send it back as `If-Match` to move what you saw."""
 
 
 class TrainingJobPage(Wire):

@@ -61,6 +61,8 @@ class Key(Wire):
     expires_at: int | None
     revoked_at: int | None
     last_used_at: int | None
+    version: int = 1
+    """Grows when it is rotated or revoked; send it back as `If-Match` to change what you saw."""
 
 
 class IssuedKey(Key):

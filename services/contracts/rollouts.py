@@ -88,6 +88,24 @@ class Replay(Wire):
     """How many cases at most; they give way to callers."""
 
 
+class QueryCheck(Wire):
+    """A query to a Prometheus, and what its value may be; beyond that, the candidate is taken back.
+
+    What it asks is set with the installation, by name, so that no tenant asks for others' figures.
+    """
+
+    query: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+    """Its name in the gateway's settings."""
+    at_least: Annotated[float | None, Field(allow_inf_nan=False)] = None
+    at_most: Annotated[float | None, Field(allow_inf_nan=False)] = None
+
+    @model_validator(mode="after")
+    def _has_a_threshold(self) -> QueryCheck:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("a query has a threshold; give `at_most`, `at_least` or both")
+        return self
+
+
 class Analysis(Wire):
     """What the candidate must not be worse at than the stable release, and how it is told.
 
@@ -112,13 +130,31 @@ class Analysis(Wire):
     slow_answers: Annotated[float | None, Field(ge=0, le=1)] = 0.05
     """Answers whose first token took longer than `slow_after_ms`."""
     slow_after_ms: Annotated[float, Field(gt=0)] = 5_000.0
+    slow_streams: Annotated[float | None, Field(ge=0, le=1)] = 0.05
+    """Streamed answers whose engine took more than `slow_stream_after_ms` from one token to the
+    next, on average over the answer's tokens after the first."""
+    slow_stream_after_ms: Annotated[float, Field(gt=0)] = 200.0
     long_answers: Annotated[float | None, Field(ge=0, le=1)] = None
     """Answers of more than `long_after_tokens` tokens."""
     long_after_tokens: Annotated[int, Field(ge=1)] = 1_000
+    costly_answers: Annotated[float | None, Field(ge=0, le=1)] = None
+    """Answers that cost more than `costly_after_usd`, the rewriting of their question included."""
+    costly_after_usd: Annotated[float | None, Field(gt=0)] = None
+    """US dollars for one answer; what one may cost, only its operator knows."""
     bad_feedback: Annotated[float | None, Field(ge=0, le=1)] = 0.05
     """Answers that a reader scored below 0.5, of those that were scored."""
+    queries: Annotated[list[QueryCheck], Field(max_length=8)] = Field(default_factory=list)
+    """What a Prometheus must say as well; a step waits for the answers to all of them."""
     replay: Replay | None = None
     """Traffic beside that of callers; None for none."""
+
+    @model_validator(mode="after")
+    def _costly_is_said(self) -> Analysis:
+        if self.costly_answers is not None and self.costly_after_usd is None:
+            raise ValueError(
+                "`costly_answers` counts answers above `costly_after_usd`; name the dollars there"
+            )
+        return self
 
 
 class RolloutWrite(Wire):
@@ -183,7 +219,9 @@ class CheckSeen(Wire):
         "invalid_citations",
         "uncited_answers",
         "slow_answers",
+        "slow_streams",
         "long_answers",
+        "costly_answers",
         "bad_feedback",
     ]
     margin: float
@@ -191,6 +229,36 @@ class CheckSeen(Wire):
     candidate: RateSeen
     worse: bool
     """Whether the candidate is certainly worse by more than the margin."""
+
+
+ArmName = Literal["stable", "candidate"]
+"""One of the two releases that answer callers."""
+
+
+class ArmSeen(Wire):
+    """What the answers of one arm took, on average; none where nothing was measured."""
+
+    answers: int
+    first_token_ms: float | None
+    """From the request's arrival."""
+    inter_token_ms: float | None
+    """From one token of a stream to the next, at the engine."""
+    prompt_tokens: float | None
+    completion_tokens: float | None
+    cost_usd: float | None
+
+
+class QuerySeen(Wire):
+    """What a Prometheus says to one query at the moment."""
+
+    query: str
+    at_least: float | None
+    at_most: float | None
+    value: float | None
+    why: str | None
+    """Why there is no value."""
+    broken: bool
+    """Whether the value is beyond a threshold."""
 
 
 class Rollout(Wire):
@@ -222,8 +290,15 @@ class Rollout(Wire):
     """When it came to the present state and step, in seconds since the epoch."""
     version: int
     """Grows with every change."""
+    answers: int = 0
+    """Answers of the candidate in the present step, or unseen ones; only when one rollout is
+    read."""
     checks: list[CheckSeen] = Field(default_factory=list)
     """What the analysis sees now; only when one rollout is read, and it serves."""
+    queries: list[QuerySeen] = Field(default_factory=list)
+    """The same of its queries, as the gateway that is asked last heard it."""
+    arms: dict[ArmName, ArmSeen] = Field(default_factory=dict)
+    """What answers took while both arms answered; only when one rollout is read."""
 
 
 class RolloutPage(Wire):

@@ -80,6 +80,8 @@ class CollectionFigures(Wire):
 
     documents: int
     chunks: int
+    version: int = 0
+    """Of the name and the notes: grows with every change, 0 when there never was one."""
 
 
 class VectorStore(Wire):

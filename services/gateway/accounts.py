@@ -108,6 +108,11 @@ class Account:
     """Seconds by stage."""
     total: float = 0.0
     streamed_tokens: int = 0
+    token_wait: float = 0.0
+    """Seconds for which a stream waited for its engine after the first token; an app that reads
+    slowly is not in it."""
+    choices: int = 1
+    """How many answers the engine writes side by side."""
     question: str = ""
     """The text of the last user turn."""
     answer: Callable[[], list[str]] | None = None
@@ -149,6 +154,14 @@ class Account:
     def first_token_after(self) -> float:
         """Seconds from the request's arrival to the first token."""
         return sum(v for stage, v in self.stages.items() if stage not in ("generate", "cite"))
+
+    @property
+    def inter_token_ms(self) -> float | None:
+        """Milliseconds from one token of a stream to the next, on average; None without two."""
+        later = self.usage.completion / self.choices - 1
+        if not self.streamed_tokens or later < 1:
+            return None
+        return round(self.token_wait * 1000 / later, 3)
 
     @property
     def grounded(self) -> bool:
@@ -204,6 +217,7 @@ class Account:
             completion_tokens=used.completion,
             cost_usd=self.cost_usd,
             **self._timings(),
+            inter_token_ms=self.inter_token_ms,
             passages=self.passages,
             cited=self.cited,
             invalid_citations=self.invalid_citations,

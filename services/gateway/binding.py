@@ -12,9 +12,9 @@ from services.domain.output_schema import SchemaError, check_schema
 from services.domain.rendering import prompt_hash
 from services.gateway import slots
 from services.gateway.registry import adapters, assistants
-from services.gateway.registry.assistants import Expected
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.snapshot import Snapshot
+from services.gateway.registry.versions import Expected
 
 
 class PromptMismatch(Conflict):

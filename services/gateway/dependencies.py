@@ -16,12 +16,12 @@ from services.contracts.files import FileId
 from services.contracts.keys import Scope
 from services.contracts.knowledge import GROUPS_HEADER
 from services.gateway.identity import identify, require_scope, with_asserted_groups
-from services.gateway.registry.assistants import Expected
 from services.gateway.registry.changes import Actor
 from services.gateway.registry.files import Order
 from services.gateway.registry.idempotency import Attempt
 from services.gateway.registry.paging import Page
 from services.gateway.registry.snapshot import Caller
+from services.gateway.registry.versions import Expected
 from services.gateway.resources import Resources
 
 _MAX_REASON_CHARACTERS = 500
@@ -140,6 +140,14 @@ async def _attempt(request: Request, resources: ResourcesDep, _: Operator) -> At
 
 
 async def _expected(request: Request, _: Operator) -> Expected:
+    return _if_match(request)
+
+
+async def _expected_by_writer(request: Request, _: Writer) -> Expected:
+    return _if_match(request)
+
+
+def _if_match(request: Request) -> Expected:
     given = request.headers.get("If-Match")
     if given is None:
         return None
@@ -148,7 +156,7 @@ async def _expected(request: Request, _: Operator) -> Expected:
         return "any"
     if not version.isdecimal() or len(version) > _MAX_VERSION_DIGITS:
         raise InvalidRequest(
-            "If-Match holds an assistant's version, as its ETag gives it, or *.", param="If-Match"
+            "If-Match holds a version, as the ETag gives it, or *.", param="If-Match"
         )
     return int(version)
 
@@ -193,7 +201,10 @@ AttemptDep = Annotated[Attempt | None, Depends(_attempt)]
 """The request's `Idempotency-Key`, when it has one."""
 
 ExpectedDep = Annotated[Expected, Depends(_expected)]
-"""The version that the caller has seen, from `If-Match`."""
+"""The version that the operator has seen, from `If-Match`."""
+
+WriterExpectedDep = Annotated[Expected, Depends(_expected_by_writer)]
+"""The same of a caller who may change documents."""
 
 PageDep = Annotated[Page, Depends(_page)]
 """`limit` and `after` of a list."""

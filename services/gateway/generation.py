@@ -114,12 +114,15 @@ class Generation:
     ) -> None:
         """Answer with an event stream, which opens only when the first event has come."""
         async with source.stream(account) as batches:
-            last = time.perf_counter()
+            last = waiting_since = time.perf_counter()
             async for batch in batches:
+                account.token_wait += time.perf_counter() - waiting_since
                 chunks = [chunk for event in batch if (chunk := reply.chunk(event)) is not None]
                 if chunks:
                     await responder.piece(b"".join(map(encode_event, chunks)))
                 last = self._clock(account, last, len(chunks))
+                waiting_since = time.perf_counter()
+            account.choices = max(len(reply.choices), 1)
             account.finish("generate")
             self.conclude(account, reply)
             closing = encode_event(reply.last_chunk(account.block()))

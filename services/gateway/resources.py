@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import aiohttp
@@ -17,6 +17,7 @@ from services.gateway.adapters.layout import AdapterLimits
 from services.gateway.answering import Answering
 from services.gateway.binding import Binding
 from services.gateway.chat_resources import open_answering
+from services.gateway.clients.prometheus import Prometheus
 from services.gateway.clients.retriever import Retriever
 from services.gateway.evaluation.judging import open_judging
 from services.gateway.evaluation.opening import Evaluations, open_evaluations
@@ -33,11 +34,13 @@ from services.gateway.registry.gauges import expose_registry, open_adapter_gauge
 from services.gateway.registry.keeper import SnapshotKeeper
 from services.gateway.registry.key_usage import KeyUsage
 from services.gateway.registry.listening import FIRST_PAUSE_SECONDS, Listener
+from services.gateway.registry.retention import Retention
 from services.gateway.registry.schema import migrate
 from services.gateway.registry.snapshot import Snapshot
 from services.gateway.registry.training_jobs import JobLimits
 from services.gateway.rollouts.controller import Controller
 from services.gateway.rollouts.desk import RolloutDesk
+from services.gateway.rollouts.measuring import Measuring
 from services.gateway.rollouts.metrics import RolloutMetrics
 from services.gateway.rollouts.moving import Mover
 from services.gateway.settings import Settings
@@ -70,6 +73,8 @@ class Resources:
     """Begins rollouts, and moves them by hand."""
     controller: Controller
     """Moves rollouts when their time has come."""
+    rollout_metrics: RolloutMetrics
+    """Shows where they stand."""
     evaluations: Evaluations
     """Evaluates candidates."""
     knowledge: Desks
@@ -94,6 +99,12 @@ async def open_resources(
     """Open what the gateway owns; the registry is up to date and in memory before this returns."""
     async with contextlib.AsyncExitStack() as stack:
         registry = await _open_registry(stack, settings)
+        moves = RolloutMetrics(
+            metrics,
+            partial(_snapshot_of, registry.keeper),
+            max_labels=settings.limits.metric_label_values,
+        )
+        registry = replace(registry, heard=moves.heard)
         key_usage = KeyUsage(registry.database)
         stack.push_async_callback(key_usage.close)
         expose_registry(registry.keeper, metrics)
@@ -116,12 +127,8 @@ async def open_resources(
             await open_judging(settings.evaluations, session),
             metrics,
         )
-        moves = RolloutMetrics(
-            metrics,
-            lambda: registry.keeper.current,
-            max_labels=settings.limits.metric_label_values,
-        )
-        mover = Mover(settings.warm_timeout_seconds, settings.rollouts.keep_warm_seconds, moves)
+        mover = Mover(settings.warm_timeout_seconds, settings.rollouts.keep_warm_seconds)
+        measuring = _measuring(registry, session, settings)
         resources = Resources(
             registry=registry,
             key_usage=key_usage,
@@ -134,10 +141,11 @@ async def open_resources(
             training=training,
             fine_tuning=FineTuningDesk(training),
             binding=binding,
-            rollouts=RolloutDesk(registry, binding, mover, evaluating.gate),
+            rollouts=RolloutDesk(registry, binding, mover, evaluating.gate, measuring),
             controller=Controller(
-                registry, mover, settings.rollouts.lease_seconds, evaluating.gate
+                registry, mover, settings.rollouts.lease_seconds, evaluating.gate, measuring
             ),
+            rollout_metrics=moves,
             evaluations=evaluating,
             knowledge=open_desks(
                 settings, registry, intake.artifacts, retriever, answering.admission, metrics
@@ -169,7 +177,8 @@ async def _open_registry(stack: contextlib.AsyncExitStack, settings: Settings) -
 
 
 def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
-    registry = resources.registry
+    registry, kept = resources.registry, settings.retention
+    retention = Retention(registry, kept.ledger_seconds, kept.batch_rows, kept.lease_seconds)
     held = open_adapter_gauge(registry.keeper, resources.metrics)
     expiring = open_key_gauge(
         registry.keeper, resources.metrics, limit=settings.limits.metric_label_values
@@ -181,10 +190,9 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
         Loop("replica_metrics", settings.heartbeat_seconds, held.show),
         Loop("key_metrics", settings.heartbeat_seconds, expiring.show),
         Loop("rollouts", settings.rollouts.look_seconds, resources.controller.look),
+        Loop("rollout_metrics", settings.rollouts.look_seconds, resources.rollout_metrics.show),
         Loop(
-            "rollout_metrics",
-            settings.rollouts.look_seconds,
-            resources.controller.mover.metrics.show,
+            "rollout_queries", settings.prometheus.look_seconds, resources.rollouts.measuring.look
         ),
         Loop("key_usage", settings.key_usage_seconds, resources.key_usage.write),
         *[
@@ -199,6 +207,7 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
             settings.evaluations.look_seconds,
             resources.evaluations.evaluator.work,
         ),
+        Loop("retention", kept.sweep_seconds, retention.sweep),
         Loop("replay", settings.evaluations.look_seconds, resources.evaluations.replayer.look),
         *loops_of(resources.knowledge, settings),
     )
@@ -233,6 +242,20 @@ def _training(
         JobLimits(limits.lease_seconds, limits.max_attempts, limits.max_open, limits.max_running),
         intake.staging,
     )
+
+
+def _snapshot_of(keeper: SnapshotKeeper) -> Snapshot:
+    return keeper.current
+
+
+def _measuring(registry: Registry, session: aiohttp.ClientSession, settings: Settings) -> Measuring:
+    asked, prometheus = settings.prometheus, None
+    if asked.url is not None:
+        deadlines = Deadlines(read=asked.timeout_seconds, total=asked.timeout_seconds)
+        token = asked.token.get_secret_value() if asked.token else None
+        peer = Peer("prometheus", asked.url.rstrip("/"), session, token, deadlines)
+        prometheus = Prometheus(peer, asked.max_reply_bytes)
+    return Measuring(registry, prometheus, asked.queries, asked.fresh_seconds)
 
 
 def _retriever(session: aiohttp.ClientSession, settings: Settings) -> Retriever:

@@ -101,6 +101,29 @@ class RolloutLimits(SettingsGroup):
     """How long replicas keep the adapter that a promoted candidate replaced, where they can."""
 
 
+class PrometheusQueries(SettingsGroup):
+    """A Prometheus that rollouts may be judged by, and what it may be asked."""
+
+    url: str | None = None
+    """The base URL of a Prometheus that rollouts may be judged by; none by default."""
+    token: SecretStr | None = None
+    """The bearer token that the Prometheus wants, if any."""
+    queries: dict[str, str] = Field(default_factory=dict)
+    """PromQL by name, each for one number; `$candidate`, `$stable`, `$assistant` and `$tenant`
+    stand for a rollout's own.
+
+    Rollouts name a query, so that no tenant asks for the figures of another.
+    """
+    look_seconds: float = Field(default=15.0, gt=0)
+    """How often the Prometheus is asked while a candidate answers callers."""
+    timeout_seconds: float = Field(default=5.0, gt=0)
+    """How long one query to the Prometheus may take."""
+    fresh_seconds: float = Field(default=60.0, gt=0)
+    """An older answer of the Prometheus says nothing any more, so that the step waits."""
+    max_reply_bytes: int = Field(default=65_536, ge=256)
+    """A longer answer of the Prometheus is not read."""
+
+
 class ShadowLimits(SettingsGroup):
     """How much room copies of requests may take that candidates answer unseen."""
 
@@ -192,6 +215,20 @@ class ContentKeeping(SettingsGroup):
     """How often texts that have expired are erased."""
 
 
+class RetentionLimits(SettingsGroup):
+    """How long is kept what grows with every request."""
+
+    ledger_seconds: float = Field(default=400 * 86_400.0, ge=86_400)
+    """How long rows of the ledger are kept, with the feedback on their answers; costs are added up
+    from them. Those that a rollout under way rests on are kept with it."""
+    sweep_seconds: float = Field(default=3600.0, gt=0)
+    """How often older rows are removed."""
+    batch_rows: int = Field(default=2000, ge=1)
+    """Rows that one transaction removes."""
+    lease_seconds: float = Field(default=300.0, gt=0)
+    """How long the gateway that removes them may be silent before another one does."""
+
+
 class RewriteCalls(SettingsGroup):
     """Bounds of the question that the base writes where a release says `follow_up: rewrite`."""
 
@@ -278,10 +315,14 @@ class Settings(ServiceSettings):
     """A replica that has been silent for longer is no longer listed."""
     rollouts: RolloutLimits = RolloutLimits()
     """How rollouts are moved."""
+    prometheus: PrometheusQueries = PrometheusQueries()
+    """What else rollouts may be judged by."""
     shadow: ShadowLimits = ShadowLimits()
     """How candidates answer unseen."""
     evaluations: EvaluationLimits = EvaluationLimits()
     """Bounds of evaluations."""
+    retention: RetentionLimits = RetentionLimits()
+    """How long the ledger is kept."""
     content: ContentKeeping = ContentKeeping()
     """What is kept of questions and answers."""
     warm_timeout_seconds: float = Field(default=120.0, gt=0)

@@ -40,6 +40,7 @@ from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.files import NewFile
 from services.gateway.registry.idempotency import Attempt
 from services.gateway.registry.training_jobs import JobLimits, Made
+from services.gateway.registry.versions import Expected
 
 _MOST_CASES = 10_000
 
@@ -108,15 +109,25 @@ class TrainingDesk:
         job_id: str,
         action: Literal["cancel", "pause", "resume"],
         attempt: Attempt | None = None,
+        expected: Expected = None,
     ) -> TrainingJob:
-        """Cancel, pause or resume a job."""
+        """Cancel, pause or resume a job.
+
+        Raises:
+            JobChanged: it is not at the expected version.
+        """
         steered = {
             "cancel": training_jobs.cancel,
             "pause": training_jobs.pause,
             "resume": training_jobs.resume,
         }
         async with self.registry.change(actor) as change:
-            act = partial(steered[action], change, job_id)
+
+            async def act() -> TrainingJob:
+                job = await training_jobs.find(change.connection, actor.tenant, job_id)
+                training_jobs.check_version(job, expected)
+                return await steered[action](change, job_id)
+
             return await idempotency.once(change, attempt, f"{action} {job_id}", act, TrainingJob)
 
     async def claim(self, actor: Actor, wish: JobClaim) -> Lease | None:

@@ -23,6 +23,7 @@ from services.gateway.registry import (
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.evaluations import NothingToCompare, Wanted
 from services.gateway.registry.idempotency import Attempt
+from services.gateway.registry.versions import Expected
 
 
 class CasesInvalid(InvalidRequest):
@@ -42,10 +43,13 @@ class EvaluationDesk:
     max_cases: int
     max_duration_seconds: float
 
-    async def put_set(self, actor: Actor, name: str, body: bytes) -> EvaluationSet:
+    async def put_set(
+        self, actor: Actor, name: str, body: bytes, expected: Expected = None
+    ) -> EvaluationSet:
         """Make JSON lines the cases of a set.
 
         Raises:
+            EvaluationSetChanged: the set is not at the expected version.
             CasesInvalid: naming the line, or what a check needs and is not there.
         """
         try:
@@ -64,7 +68,7 @@ class EvaluationDesk:
                 "the check out.",
                 param="body",
             )
-        return await evaluation_sets.put(self.registry, actor, name, cases)
+        return await evaluation_sets.put(self.registry, actor, name, cases, expected)
 
     async def begin(
         self, actor: Actor, write: EvaluationWrite, attempt: Attempt | None

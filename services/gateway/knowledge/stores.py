@@ -17,13 +17,19 @@ from services.contracts.vector_stores import (
 )
 from services.gateway.clients.retriever import Retriever
 from services.gateway.knowledge.indexing import Indexer
-from services.gateway.registry import uses, vector_store_files, vector_stores
+from services.gateway.registry import uses, vector_store_files, vector_stores, versions
 from services.gateway.registry.changes import Actor, Registry
 from services.gateway.registry.files import Order
 from services.gateway.registry.paging import Page
 from services.gateway.registry.snapshot import Caller
 from services.gateway.registry.vector_store_files import Attachment
-from services.gateway.registry.vector_stores import Holdings, StoreLabel, UnknownStore
+from services.gateway.registry.vector_stores import (
+    Holdings,
+    StoreChanged,
+    StoreLabel,
+    UnknownStore,
+)
+from services.gateway.registry.versions import Expected
 
 _NOTHING = Holdings()
 
@@ -104,19 +110,25 @@ class StoreDesk:
         start = _place_after([store.id for store in stores], page.after)
         return stores[start : start + page.limit], len(stores) > start + page.limit
 
-    async def update(self, caller: Caller, store: str, write: VectorStoreUpdate) -> VectorStore:
+    async def update(
+        self, caller: Caller, store: str, write: VectorStoreUpdate, expected: Expected = None
+    ) -> VectorStore:
         """Change a vector store's name and notes.
 
         Raises:
             UnknownStore: when the tenant has no such collection.
+            StoreChanged: it is not at the expected version.
         """
         refuse_expiry(write.expires_after)
-        label = await self.require(caller, store)
-        if write.name is not None:
-            label = replace(label, name=write.name)
-        if write.metadata is not None:
-            label = replace(label, metadata=write.metadata)
+        seen = await self.require(caller, store)
         async with self.registry.change(Actor(caller.tenant, caller.key_id)) as change:
+            # Read again: what another caller has said of it meanwhile stays.
+            label = await vector_stores.find_label(change.connection, caller.tenant, store) or seen
+            versions.check(f"The vector store {store!r}", label.version, expected, StoreChanged)
+            if write.name is not None:
+                label = replace(label, name=write.name)
+            if write.metadata is not None:
+                label = replace(label, metadata=write.metadata)
             await vector_stores.save(change, label, "updated")
         return await self.one(caller, store)
 
@@ -224,7 +236,9 @@ def _described(collection: Collection, label: StoreLabel | None, held: Holdings)
         status="in_progress" if held.counts.in_progress else "completed",
         last_active_at=label.updated_at,
         metadata=dict(label.metadata),
-        inkstone=CollectionFigures(documents=collection.documents, chunks=collection.chunks),
+        inkstone=CollectionFigures(
+            documents=collection.documents, chunks=collection.chunks, version=label.version
+        ),
     )
 
 

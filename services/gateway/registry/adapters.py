@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis.errors import Conflict, NotFound
 from services.contracts.adapters import AdapterVersion
 from services.gateway.adapters.examination import Candidate
-from services.gateway.registry import rollouts, tables
+from services.gateway.registry import rollouts, tables, versions
 from services.gateway.registry.changes import Actor, Change, Registry, Subject
 from services.gateway.registry.paging import Page, page_of
 from services.gateway.registry.rows import adapter_of, with_stable_release
 from services.gateway.registry.snapshot import Snapshot
+from services.gateway.registry.versions import Expected
 
 
 class AdapterNotFound(NotFound):
@@ -27,6 +29,12 @@ class AdapterInUse(Conflict):
     """An assistant serves the version."""
 
     code = "adapter_in_use"
+
+
+class AdapterChanged(Conflict):
+    """Somebody else retired or restored the version in between."""
+
+    code = "adapter_changed"
 
 
 async def register(change: Change, candidate: Candidate) -> tuple[AdapterVersion, bool]:
@@ -55,14 +63,16 @@ async def register(change: Change, candidate: Candidate) -> tuple[AdapterVersion
     return await find(connection, change.actor.tenant, candidate.id), known is None
 
 
-async def retire(registry: Registry, actor: Actor, id_: str) -> None:
+async def retire(registry: Registry, actor: Actor, id_: str, *, expected: Expected = None) -> None:
     """Take a version out of use; its files and its row stay, and it can be registered again.
 
     Raises:
+        AdapterChanged: it is not at the expected version.
         AdapterInUse: while an assistant serves it, or a rollout brings it.
     """
     async with registry.change(actor) as change:
         version = await find(change.connection, actor.tenant, id_)
+        versions.check(f"The adapter {id_!r}", version.version, expected, AdapterChanged)
         served = tables.releases.c
         users = await change.connection.execute(
             with_stable_release().where(served.tenant == actor.tenant, served.adapter == id_)
@@ -81,7 +91,8 @@ async def retire(registry: Registry, actor: Actor, id_: str) -> None:
 
 async def want(change: Change, id_: str, *, seconds: float) -> None:
     """Let replicas load a version before others, for a while."""
-    await _set(change, id_, wanted_until=int(change.now + seconds) + 1)
+    same = tables.adapters.c.version
+    await _set(change, id_, wanted_until=int(change.now + seconds) + 1, version=same)
     change.touched.add(Subject.ADAPTERS)
 
 
@@ -149,7 +160,7 @@ async def _insert(change: Change, candidate: Candidate) -> None:
     await change.record("adapter.registered", Subject.ADAPTERS, candidate.id, detail)
 
 
-async def _set(change: Change, id_: str, **values: str | int) -> None:
+async def _set(change: Change, id_: str, **values: Any) -> None:
     table = tables.adapters
     await change.connection.execute(
         update(table)

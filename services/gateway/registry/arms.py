@@ -16,7 +16,13 @@ from services.gateway.registry import tables
 GOOD = 0.5
 """The least score of feedback that is not bad."""
 
-_OF_ANSWERS = ("abstentions", "invalid_citations", "slow_answers", "long_answers")
+_OF_ANSWERS = (
+    "abstentions",
+    "invalid_citations",
+    "slow_answers",
+    "long_answers",
+    "costly_answers",
+)
 _ledger = tables.ledger.c
 
 
@@ -33,7 +39,9 @@ class Thresholds:
     """From where on an answer is one of those that are counted."""
 
     slow_after_ms: float
+    slow_stream_after_ms: float
     long_after_tokens: int
+    costly_after_usd: float
 
 
 async def rates(
@@ -44,18 +52,27 @@ async def rates(
     Left out are requests that a caller got wrong or did not wait for, those that were steered by
     hand or narrowed what is looked up, and answers that nobody saw.
     """
-    row = (
-        await connection.execute(
-            select(*_counts(_ledger, _ledger.status >= 500, thresholds)).where(
-                _ledger.tenant == tenant,
-                _ledger.release == release,
-                *_within(_ledger.at, span),
-                _ledger.overridden.is_(False),
-                _ledger.arm != "shadow",
-            )
-        )
-    ).one()
+    counts = _counts(_ledger, _ledger.status >= 500, thresholds)
+    row = (await connection.execute(select(*counts).where(*counted(tenant, release, span)))).one()
     return {**_rates_of(row, ""), "bad_feedback": await _scored(connection, tenant, release, span)}
+
+
+def counted(tenant: str, release: str, span: Span) -> list[ColumnElement[bool]]:
+    """Choose the rows of the ledger that say something about a release."""
+    return [
+        _ledger.tenant == tenant,
+        _ledger.release == release,
+        *_within(_ledger.at, span),
+        _ledger.overridden.is_(False),
+        _ledger.arm != "shadow",
+    ]
+
+
+def first_token_ms(ledger: Any) -> ColumnElement[float]:
+    """Add up what passed until the first token, in milliseconds."""
+    before = ledger.admit_ms + ledger.rewrite_ms + ledger.retrieve_ms + ledger.compose_ms
+    taken: ColumnElement[float] = before + ledger.first_token_ms
+    return taken
 
 
 async def paired_rates(
@@ -90,13 +107,8 @@ def _counts(
 ) -> list[ColumnElement[int]]:
     answered = ledger.status < 400
     grounded = and_(answered, ledger.passages > 0, ledger.outcome == "answered")
-    first_token_ms = (
-        ledger.admit_ms
-        + ledger.rewrite_ms
-        + ledger.retrieve_ms
-        + ledger.compose_ms
-        + ledger.first_token_ms
-    )
+    streamed = and_(answered, ledger.inter_token_ms.is_not(None))
+    slow = first_token_ms(ledger) > thresholds.slow_after_ms
     conditions = {
         "trials": or_(answered, failed),
         "errors": failed,
@@ -105,8 +117,11 @@ def _counts(
         "invalid_citations": and_(answered, ledger.invalid_citations > 0),
         "grounded": grounded,
         "uncited_answers": and_(grounded, ledger.cited == 0),
-        "slow_answers": and_(answered, first_token_ms > thresholds.slow_after_ms),
+        "slow_answers": and_(answered, slow),
+        "streamed": streamed,
+        "slow_streams": and_(streamed, ledger.inter_token_ms > thresholds.slow_stream_after_ms),
         "long_answers": and_(answered, ledger.completion_tokens > thresholds.long_after_tokens),
+        "costly_answers": and_(answered, ledger.cost_usd > thresholds.costly_after_usd),
     }
     return [_count(condition).label(prefix + name) for name, condition in conditions.items()]
 
@@ -117,6 +132,7 @@ def _rates_of(row: Any, prefix: str) -> dict[str, Rate]:
 
     counted = {name: Rate(count(name), count("answered")) for name in _OF_ANSWERS}
     counted["uncited_answers"] = Rate(count("uncited_answers"), count("grounded"))
+    counted["slow_streams"] = Rate(count("slow_streams"), count("streamed"))
     return {"errors": Rate(count("errors"), count("trials")), **counted}
 
 

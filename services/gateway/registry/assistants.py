@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import Conflict, NotFound
 from services.contracts.assistants import Assistant, AssistantWrite, Release
-from services.gateway.registry import releases, rollouts, tables
+from services.gateway.registry import releases, rollouts, tables, versions
 from services.gateway.registry.changes import Actor, Change, Registry, Subject
 from services.gateway.registry.paging import Page, page_of
 from services.gateway.registry.rows import assistant_of, release_of, with_stable_release
-
-Expected = int | Literal["any"] | None
-"""The version that a caller has seen: a number, any that exists, or unsaid."""
+from services.gateway.registry.versions import Expected
 
 
 class AssistantNotFound(NotFound):
@@ -84,13 +81,8 @@ def check_version(name: str, current: Assistant | None, expected: Expected) -> N
     Raises:
         AssistantChanged: when there is another version, or none.
     """
-    if expected is None or (current is not None and expected in ("any", current.version)):
-        return
-    found = f"is at version {current.version}" if current else "does not exist"
-    raise AssistantChanged(
-        f"The assistant {name!r} {found}; read it again and send its version as If-Match.",
-        param="If-Match",
-    )
+    version = current.version if current else None
+    versions.check(f"The assistant {name!r}", version, expected, AssistantChanged)
 
 
 async def lookup(connection: AsyncConnection, tenant: str, name: str) -> Assistant | None:

@@ -52,6 +52,8 @@ class Change:
     actor: Actor
     now: float
     touched: set[Subject] = field(default_factory=set)
+    recorded: list[str] = field(default_factory=list)
+    """The actions of its audit events."""
 
     @property
     def second(self) -> int:
@@ -66,6 +68,7 @@ class Change:
         Args:
             subject: the part of the snapshot that it changed, if any.
         """
+        self.recorded.append(action)
         if subject is not None:
             self.touched.add(subject)
         await self.connection.execute(
@@ -82,6 +85,10 @@ class Change:
         )
 
 
+def _nobody(_: str) -> None:
+    """Hear nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """The registry as the gateway's work sees it: changes go in here, the snapshot comes out."""
@@ -89,6 +96,8 @@ class Registry:
     database: Database
     keeper: SnapshotKeeper
     clock: Callable[[], float] = time.time
+    heard: Callable[[str], None] = _nobody
+    """Hears the action of each audit event once it is committed."""
 
     @contextlib.asynccontextmanager
     async def change(self, actor: Actor) -> AsyncIterator[Change]:
@@ -97,6 +106,8 @@ class Registry:
             change = Change(connection, actor, self.clock())
             yield change
             await bump(connection, change.touched, change.now)
+        for action in change.recorded:
+            self.heard(action)
         if change.touched:
             await self.catch_up()
 

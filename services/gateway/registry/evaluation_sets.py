@@ -14,9 +14,10 @@ from services.chassis.errors import Conflict, NotFound
 from services.contracts.evaluation_cases import EvaluationCase
 from services.contracts.evaluations import EvaluationSet
 from services.domain.evaluation.cases import dataset_hash
-from services.gateway.registry import tables
+from services.gateway.registry import tables, versions
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.paging import Page, page_of
+from services.gateway.registry.versions import Expected
 
 _sets = tables.evaluation_sets
 _CASES = TypeAdapter(list[EvaluationCase])
@@ -34,20 +35,42 @@ class EvaluationSetInUse(Conflict):
     code = "evaluation_set_in_use"
 
 
+class EvaluationSetChanged(Conflict):
+    """Somebody else put other cases in between."""
+
+    code = "evaluation_set_changed"
+
+
 async def put(
-    registry: Registry, actor: Actor, name: str, cases: Sequence[EvaluationCase]
+    registry: Registry,
+    actor: Actor,
+    name: str,
+    cases: Sequence[EvaluationCase],
+    expected: Expected = None,
 ) -> EvaluationSet:
-    """Make these the cases of a set; the same cases again change nothing."""
+    """Make these the cases of a set; the same cases again change nothing.
+
+    Raises:
+        EvaluationSetChanged: the set is not at the expected version.
+    """
     async with registry.change(actor) as change:
-        return await set_cases(change, name, cases)
+        return await set_cases(change, name, cases, expected)
 
 
-async def set_cases(change: Change, name: str, cases: Sequence[EvaluationCase]) -> EvaluationSet:
-    """Make these the cases of a set, within a change."""
+async def set_cases(
+    change: Change, name: str, cases: Sequence[EvaluationCase], expected: Expected = None
+) -> EvaluationSet:
+    """Make these the cases of a set, within a change.
+
+    Raises:
+        EvaluationSetChanged: the set is not at the expected version.
+    """
     hash_, tenant = dataset_hash(cases), change.actor.tenant
     known = await _row(change.connection, tenant, name)
+    version = known.version if known else None
+    versions.check(_named(name), version, expected, EvaluationSetChanged)
     if known is None or known.hash != hash_:
-        await _replace(change, name, hash_, cases)
+        await _replace(change, name, hash_, cases, version=(version or 0) + 1)
         detail = {"dataset_hash": hash_, "cases": len(cases)}
         await change.record("evaluation_set.put", None, name, detail)
     return await find(change.connection, tenant, name)
@@ -80,14 +103,16 @@ async def cases_of(
     return await asyncio.to_thread(_CASES.validate_python, found)
 
 
-async def remove(registry: Registry, actor: Actor, name: str) -> None:
+async def remove(registry: Registry, actor: Actor, name: str, expected: Expected = None) -> None:
     """Remove a set with its earlier contents; reports that were made with it stay.
 
     Raises:
+        EvaluationSetChanged: the set is not at the expected version.
         EvaluationSetInUse: an evaluation with it is running.
     """
     async with registry.change(actor) as change:
-        await find(change.connection, actor.tenant, name)
+        found = await find(change.connection, actor.tenant, name)
+        versions.check(_named(name), found.version, expected, EvaluationSetChanged)
         table = tables.evaluations.c
         running = await change.connection.scalar(
             select(table.id).where(
@@ -119,7 +144,9 @@ async def listed(
     return [_set_of(row) for row in rows], more
 
 
-async def _replace(change: Change, name: str, hash_: str, cases: Sequence[EvaluationCase]) -> None:
+async def _replace(
+    change: Change, name: str, hash_: str, cases: Sequence[EvaluationCase], *, version: int
+) -> None:
     tenant = change.actor.tenant
     mine = (_sets.c.tenant == tenant, _sets.c.name == name)
     await change.connection.execute(update(_sets).where(*mine).values(current=False))
@@ -136,6 +163,7 @@ async def _replace(change: Change, name: str, hash_: str, cases: Sequence[Evalua
             current=True,
             created_at=change.second,
             created_by=change.actor.key_id,
+            version=version,
         )
     )
 
@@ -160,4 +188,9 @@ def _set_of(row: Row[Any]) -> EvaluationSet:
         guards=row.guards,
         created_at=row.created_at,
         created_by=row.created_by,
+        version=row.version,
     )
+
+
+def _named(name: str) -> str:
+    return f"The evaluation set {name!r}"

@@ -45,6 +45,9 @@ class SnapshotKeeper:
         """The snapshot to work with; take it once per request."""
         self.checked_at = 0.0
         """When the registry was last seen, in seconds since the epoch."""
+        self._away = False
+        self._outage = loading.NO_OUTAGE
+        """The last one."""
 
     async def refresh(self) -> None:
         """Load what changed since the last time; nothing changed costs one small query.
@@ -55,12 +58,14 @@ class SnapshotKeeper:
         try:
             await self._refresh()
         except RegistryUnavailable:
+            self._away = True
             self._withdraw_candidates()
             raise
 
     async def _refresh(self) -> None:
         async with self._refreshing, self._database.read() as connection:
             revisions = await _revisions(connection)
+            self._note_return()
             stale = {s for s, revision in revisions.items() if revision != self._revisions.get(s)}
             if stale:
                 snapshot = await self._load(connection, stale, sum(revisions.values()))
@@ -71,6 +76,7 @@ class SnapshotKeeper:
     async def look_at_replicas(self) -> None:
         """Load the heartbeats, which change no revision, and judge again who is live."""
         async with self._refreshing, self._database.read() as connection:
+            self._note_return()
             self._publish(await self._load(connection, {"replicas"}, self.current.revision))
 
     async def after(self, seen: Snapshot) -> Snapshot:
@@ -95,9 +101,19 @@ class SnapshotKeeper:
                 rollouts=await loading.underway(connection),
             )
         replicas = await loading.replicas(
-            connection, now, timeout_seconds=self._replica_timeout, pinned=snapshot.pinned
+            connection,
+            now,
+            timeout_seconds=self._replica_timeout,
+            pinned=snapshot.pinned,
+            outage=self._outage,
         )
         return replace(snapshot, replicas=replicas, revision=revision, taken_at=now)
+
+    def _note_return(self) -> None:
+        """Remember how long the registry was away, when this is the first that is heard of it."""
+        if self._away:
+            self._outage = loading.Outage(self.checked_at, self._clock())
+            self._away = False
 
     def _withdraw_candidates(self) -> None:
         """Serve stable releases only, because a rollback would not be heard of."""

@@ -38,7 +38,7 @@ class KeyUsage:
         statement = (
             update(tables.keys)
             .where(tables.keys.c.id == bindparam("key"))
-            .values(last_used_at=bindparam("at"))
+            .values(last_used_at=bindparam("at"), version=tables.keys.c.version)
         )
         try:
             async with self.database.append() as connection:

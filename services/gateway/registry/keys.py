@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis.credentials import key_hash, new_api_key, new_key_id
 from services.chassis.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from services.contracts.keys import IssuedKey, Key, KeyWrite, Scope
-from services.gateway.registry import tables
+from services.gateway.registry import tables, versions
 from services.gateway.registry.changes import Actor, Change, Registry, Subject
 from services.gateway.registry.paging import Page, page_of
 from services.gateway.registry.rows import key_of
+from services.gateway.registry.versions import Expected
 
 HOME_TENANT = "default"
 """The tenant that runs the installation; only its operators may let services in."""
@@ -23,6 +24,12 @@ class LastOperatorKey(Conflict):
     """Without this key nobody could administer the tenant."""
 
     code = "last_operator_key"
+
+
+class KeyChanged(Conflict):
+    """Somebody else rotated or revoked the key in between."""
+
+    code = "key_changed"
 
 
 async def issue(change: Change, seed: bytes | None, *, write: KeyWrite) -> IssuedKey:
@@ -40,10 +47,20 @@ async def issue(change: Change, seed: bytes | None, *, write: KeyWrite) -> Issue
 
 
 async def rotate(
-    change: Change, seed: bytes | None, *, key_id: str, overlap_seconds: int
+    change: Change,
+    seed: bytes | None,
+    *,
+    key_id: str,
+    overlap_seconds: int,
+    expected: Expected = None,
 ) -> IssuedKey:
-    """Give a key a new secret; the secrets that it had stay valid for the overlap only."""
+    """Give a key a new secret; the secrets that it had stay valid for the overlap only.
+
+    Raises:
+        KeyChanged: the key is not at the expected version.
+    """
     key = await _one(change.connection, change.actor.tenant, key_id)
+    versions.check(f"The key {key_id!r}", key.version, expected, KeyChanged)
     if key.revoked_at is not None:
         raise Conflict(
             f"The key {key_id!r} is revoked; issue a new one instead.", code="key_revoked"
@@ -57,18 +74,25 @@ async def rotate(
     )
     secret = new_api_key(key_id, seed)
     await insert_secret(change, key_id, secret)
+    await change.connection.execute(
+        update(tables.keys).where(tables.keys.c.id == key_id).values(version=key.version + 1)
+    )
     await change.record("key.rotated", Subject.KEYS, key_id, {"overlap_seconds": overlap_seconds})
-    return IssuedKey(**dict(key), secret=secret)
+    return IssuedKey(**{**dict(key), "version": key.version + 1}, secret=secret)
 
 
-async def revoke(registry: Registry, actor: Actor, key_id: str) -> None:
+async def revoke(
+    registry: Registry, actor: Actor, key_id: str, *, expected: Expected = None
+) -> None:
     """End a key at once, all its secrets with it; a revoked key stays listed.
 
     Raises:
+        KeyChanged: the key is not at the expected version.
         LastOperatorKey: when nobody could administer the tenant afterwards.
     """
     async with registry.change(actor) as change:
         key = await _one(change.connection, actor.tenant, key_id)
+        versions.check(f"The key {key_id!r}", key.version, expected, KeyChanged)
         if key.revoked_at is not None:
             return
         if Scope.OPERATOR in key.scopes and not await _another_operator(change, key_id):

@@ -41,6 +41,9 @@ class LedgerRow:
     compose_ms: float = 0.0
     first_token_ms: float = 0.0
     generate_ms: float = 0.0
+    inter_token_ms: float | None = None
+    """Of a stream: what the engine took between two tokens, on average after the first; none for
+    an answer that came whole or has no second token."""
     total_ms: float = 0.0
     passages: int = 0
     cited: int = 0

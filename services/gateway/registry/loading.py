@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select
@@ -128,8 +129,33 @@ def _candidates() -> Select[*tuple[Any, ...]]:
     return select(*releases.c, *wanted).join(tables.rollouts, joined)
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A time in which the registry heard nobody, in seconds since the epoch."""
+
+    began: float
+    """When it was last seen before."""
+    ended: float
+
+    def last_word(self, said_at: float, *, timeout_seconds: float) -> float:
+        """Say from when on a replica is silent: one that could not be heard was not.
+
+        One that was live when the outage began has time to report again from its end on.
+        """
+        was_live = self.began - timeout_seconds <= said_at < self.ended
+        return self.ended if was_live else said_at
+
+
+NO_OUTAGE = Outage(0.0, 0.0)
+
+
 async def replicas(
-    connection: AsyncConnection, now: float, *, timeout_seconds: float, pinned: frozenset[str]
+    connection: AsyncConnection,
+    now: float,
+    *,
+    timeout_seconds: float,
+    pinned: frozenset[str],
+    outage: Outage = NO_OUTAGE,
 ) -> tuple[Replica, ...]:
     """Read every replica and judge whether it is live and ready.
 
@@ -142,7 +168,8 @@ async def replicas(
     judged = []
     for row in rows:
         report = ReplicaReport.model_validate(row.report)
-        live = now - row.last_heartbeat_at <= timeout_seconds
+        said = outage.last_word(row.last_heartbeat_at, timeout_seconds=timeout_seconds)
+        live = now - said <= timeout_seconds
         states = {id_: adapter.state for id_, adapter in report.adapters.items()}
         settled = all(states.get(version) in _SETTLED for version in pinned)
         judged.append(

@@ -125,11 +125,7 @@ async def point(
     if description is not None:
         values["description"] = description
     changed = await change.connection.execute(
-        update(table)
-        .where(table.c.tenant == tenant, table.c.name == name)
-        .values(**values, version=table.c.version + 1)
+        update(table).where(table.c.tenant == tenant, table.c.name == name).values(**values)
     )
     if changed.rowcount == 0:
-        await change.connection.execute(
-            insert(table).values(tenant=tenant, name=name, version=1, **values)
-        )
+        await change.connection.execute(insert(table).values(tenant=tenant, name=name, **values))

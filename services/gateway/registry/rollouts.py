@@ -101,7 +101,6 @@ async def begin(
             created_at=change.second,
             created_by=change.actor.key_id,
             entered_at=now,
-            version=1,
         )
     )
     detail = {
@@ -228,7 +227,6 @@ async def _write(change: Change, current: Standing, progress: Progress, reason: 
             reason=reason,
             serving_since=change.now if began else current.serving_since,
             entered_at=change.now,
-            version=_rollouts.c.version + 1,
         )
     )
 

@@ -24,6 +24,7 @@ def key_of(row: Row[Any]) -> Key:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
+        version=row.version,
     )
 
 
@@ -40,6 +41,7 @@ def adapter_of(row: Row[Any]) -> AdapterVersion:
         created_at=row.created_at,
         created_by=row.created_by,
         manifest=row.manifest,
+        version=row.version,
     )
 
 

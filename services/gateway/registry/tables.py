@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypedColumns,
+    text,
 )
 
 _ROW_ID = BigInteger().with_variant(Integer, "sqlite")
@@ -33,13 +34,36 @@ metadata = MetaData(
 )
 """What Alembic compares with the database."""
 
+LONE = "unversioned"
+"""Where a table's `info` says why no two writers can undo each other's changes of its rows."""
+
+_WRITTEN_ONCE = "written once, never changed"
+
+
+def _version() -> Column[int]:
+    """Make the optimistic version of a row.
+
+    It grows with every update that does not set it: one that changes nothing that anybody decides,
+    such as a time of last use, sets it to what it is.
+    """
+    return Column(Integer, default=1, onupdate=text("version + 1"))
+
+
+def _lone(why: str) -> dict[str, str]:
+    return {LONE: why}
+
 
 class _RevisionColumns(TypedColumns):
     subject: Named[str] = Column(String(32), primary_key=True)
     revision: Named[int] = Column(BigInteger)
 
 
-revisions = Table("registry_revision", metadata, _RevisionColumns)
+revisions = Table(
+    "registry_revision",
+    metadata,
+    _RevisionColumns,
+    info=_lone("a counter, which each change raises in its own transaction"),
+)
 """One counter for each subject of the snapshot; grows with every change to it."""
 
 
@@ -53,6 +77,7 @@ class _KeyColumns(TypedColumns):
     expires_at: Named[int | None] = Column(BigInteger)
     revoked_at: Named[int | None] = Column(BigInteger)
     last_used_at: Named[int | None] = Column(BigInteger)
+    version: Named[int] = _version()
 
 
 keys = Table("keys", metadata, _KeyColumns)
@@ -67,7 +92,12 @@ class _SecretColumns(TypedColumns):
     expires_at: Named[int | None] = Column(BigInteger)
 
 
-key_secrets = Table("key_secrets", metadata, _SecretColumns)
+key_secrets = Table(
+    "key_secrets",
+    metadata,
+    _SecretColumns,
+    info=_lone("changed only with its key, under the key's version"),
+)
 """The hashes under which a key is known; a rotated key has two for a while."""
 
 
@@ -84,6 +114,7 @@ class _AdapterColumns(TypedColumns):
     created_by: Named[str] = Column(String(32))
     wanted_until: Named[int] = Column(BigInteger)
     manifest: Named[Any] = Column(JSON, nullable=False)
+    version: Named[int] = _version()
 
 
 adapters = Table(
@@ -102,7 +133,7 @@ class _AssistantColumns(TypedColumns):
     description: Named[str] = Column(Text)
     stable: Named[int | None] = Column(Integer)
     updated_at: Named[int] = Column(BigInteger)
-    version: Named[int] = Column(Integer)
+    version: Named[int] = _version()
 
 
 assistants = Table(
@@ -130,8 +161,9 @@ releases = Table(
     metadata,
     _ReleaseColumns,
     PrimaryKeyConstraint("tenant", "assistant", "number"),
+    info=_lone("written once; an evaluation that stands behind one is noted and never taken back"),
 )
-"""Releases: written once, never changed, never deleted."""
+"""Releases: what each is made of is written once, never changed, never deleted."""
 
 
 class _RolloutColumns(TypedColumns):
@@ -153,7 +185,7 @@ class _RolloutColumns(TypedColumns):
     created_by: Named[str] = Column(String(32))
     serving_since: Named[float | None] = Column(Double, nullable=True)
     entered_at: Named[float]
-    version: Named[int] = Column(Integer)
+    version: Named[int] = _version()
 
 
 rollouts = Table(
@@ -172,7 +204,12 @@ class _LeaseColumns(TypedColumns):
     until: Named[float]
 
 
-leases = Table("leases", metadata, _LeaseColumns)
+leases = Table(
+    "leases",
+    metadata,
+    _LeaseColumns,
+    info=_lone("changed only by its holder, or by anybody once its time is over"),
+)
 """Work that one gateway does for all: whose it is, and until when."""
 
 
@@ -182,7 +219,12 @@ class _ReplicaColumns(TypedColumns):
     last_heartbeat_at: Named[float]
 
 
-replicas = Table("replicas", metadata, _ReplicaColumns)
+replicas = Table(
+    "replicas",
+    metadata,
+    _ReplicaColumns,
+    info=_lone("a replica writes its own row only, whole, and its last word counts"),
+)
 """The last report of each replica; replicas belong to the installation, not to a tenant."""
 
 
@@ -198,7 +240,9 @@ class _EventColumns(TypedColumns):
     request_id: Named[str] = Column(String(128))
 
 
-events = Table("events", metadata, _EventColumns, Index(None, "tenant", "id"))
+events = Table(
+    "events", metadata, _EventColumns, Index(None, "tenant", "id"), info=_lone(_WRITTEN_ONCE)
+)
 """The audit log: who changed what, when and why."""
 
 
@@ -212,7 +256,11 @@ class _IdempotencyColumns(TypedColumns):
 
 
 idempotency = Table(
-    "idempotency", metadata, _IdempotencyColumns, PrimaryKeyConstraint("tenant", "key")
+    "idempotency",
+    metadata,
+    _IdempotencyColumns,
+    PrimaryKeyConstraint("tenant", "key"),
+    info=_lone(_WRITTEN_ONCE),
 )
 """What was answered to a request that carried an `Idempotency-Key`; never holds a secret."""
 
@@ -241,6 +289,7 @@ class _LedgerColumns(TypedColumns):
     compose_ms: Named[float]
     first_token_ms: Named[float]
     generate_ms: Named[float]
+    inter_token_ms: Named[float | None] = Column(Double, nullable=True)
     total_ms: Named[float]
     passages: Named[int] = Column(Integer)
     cited: Named[int] = Column(Integer)
@@ -260,6 +309,7 @@ ledger = Table(
     Index(None, "tenant", "at"),
     Index(None, "tenant", "release", "at"),
     Index(None, "tenant", "request_id"),
+    info=_lone(_WRITTEN_ONCE),
 )
 """One row per answered request, without its text."""
 
@@ -284,6 +334,7 @@ feedback = Table(
     _FeedbackColumns,
     PrimaryKeyConstraint("tenant", "key_id", "request_id"),
     Index(None, "tenant", "release", "asked_at"),
+    info=_lone("written whole by the one key that asked, whose last word counts"),
 )
 """What readers thought of answers, with what the ledger knows of each."""
 
@@ -308,6 +359,7 @@ class _TrainingJobColumns(TypedColumns):
     checkpoints: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
     result_files: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
     evaluation: Named[Any] = Column(JSON(none_as_null=True), nullable=True)
+    version: Named[int] = _version()
 
 
 training_jobs = Table(
@@ -332,6 +384,7 @@ training_events = Table(
     metadata,
     _TrainingEventColumns,
     Index(None, "job", "attempt", "number", unique=True),
+    info=_lone(_WRITTEN_ONCE),
 )
 """What happened to training jobs; attempt 0 is what the gateway says itself."""
 
@@ -348,7 +401,13 @@ class _FileColumns(TypedColumns):
     expires_at: Named[int | None] = Column(BigInteger, index=True)
 
 
-files = Table("files", metadata, _FileColumns, Index(None, "tenant", "created_at"))
+files = Table(
+    "files",
+    metadata,
+    _FileColumns,
+    Index(None, "tenant", "created_at"),
+    info=_lone("written once; its state only goes forward, from receiving to kept to removing"),
+)
 """Uploaded files. `receiving` and `removing` ones are nobody's; the sweep ends them."""
 
 
@@ -361,6 +420,7 @@ class _VectorStoreColumns(TypedColumns):
     created_at: Named[int] = Column(BigInteger)
     updated_at: Named[int] = Column(BigInteger)
     removed_at: Named[int | None] = Column(BigInteger)
+    version: Named[int] = _version()
 
 
 vector_stores = Table(
@@ -394,6 +454,7 @@ vector_store_files = Table(
     _VectorStoreFileColumns,
     PrimaryKeyConstraint("tenant", "store", "file_id"),
     Index(None, "tenant", "store", "created_at"),
+    info=_lone("`revision` is its version for those who work on it; a wish replaces it whole"),
 )
 """Files in vector stores. `todo` says what is left to do with one: index, discard, remove, or none.
 
@@ -412,7 +473,11 @@ class _FileBatchColumns(TypedColumns):
 
 
 file_batches = Table(
-    "file_batches", metadata, _FileBatchColumns, PrimaryKeyConstraint("tenant", "id")
+    "file_batches",
+    metadata,
+    _FileBatchColumns,
+    PrimaryKeyConstraint("tenant", "id"),
+    info=_lone("written once; it can be cancelled, which is never taken back"),
 )
 """Which files were attached to a vector store together."""
 
@@ -427,6 +492,7 @@ class _EvaluationSetColumns(TypedColumns):
     current: Named[bool]
     created_at: Named[int] = Column(BigInteger)
     created_by: Named[str] = Column(String(32))
+    version: Named[int] = _version()
 
 
 evaluation_sets = Table(
@@ -471,6 +537,7 @@ evaluations = Table(
     Index(None, "tenant", "created_at"),
     Index(None, "tenant", "adapter", "prompt_hash"),
     Index(None, "tenant", "rollout"),
+    info=_lone("ended once, by whoever finds it running; one that is over never changes"),
 )
 """Evaluations of a candidate release beside a baseline, and what they found.
 
@@ -493,6 +560,7 @@ evaluation_answers = Table(
     metadata,
     _EvaluationAnswerColumns,
     PrimaryKeyConstraint("tenant", "evaluation", "case_id", "repeat"),
+    info=_lone(_WRITTEN_ONCE),
 )
 """What both arms answered to a case, judged; a row is whole or not there."""
 
@@ -522,6 +590,7 @@ content = Table(
     Index(None, "tenant", "at"),
     Index(None, "tenant", "request_id"),
     Index(None, "tenant", "end_user"),
+    info=_lone("the request and its one copy each write their own columns, once"),
 )
 """Texts of requests of tenants that want them kept, by the id of the request's ledger row.
 

@@ -22,9 +22,10 @@ from services.contracts.jobs import (
     TrainingJob,
     TrainingSpec,
 )
-from services.gateway.registry import tables, training_events
+from services.gateway.registry import tables, training_events, versions
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.paging import Page, page_of
+from services.gateway.registry.versions import Expected
 
 RETRY_SECONDS = 60.0
 """When a caller with too many jobs is told to come back."""
@@ -65,6 +66,12 @@ class Made:
 
 Judged = Callable[[Change], Awaitable[JobEvaluation | None]]
 """Begins the comparison with what was there before, within the change that ends a job."""
+
+
+class JobChanged(Conflict):
+    """The job was moved in between, by somebody else or by its worker."""
+
+    code = "job_changed"
 
 
 def new_job_id() -> str:
@@ -159,6 +166,15 @@ async def listed(
             id_=_jobs.c.id,
         )
     return [_job_of(row) for row in rows], more
+
+
+def check_version(job: TrainingJob, expected: Expected) -> None:
+    """Refuse to move a job that the caller has not seen as it is.
+
+    Raises:
+        JobChanged: it is at another version.
+    """
+    versions.check(f"The training job {job.id!r}", job.version, expected, JobChanged)
 
 
 async def cancel(change: Change, job_id: str) -> TrainingJob:
@@ -272,7 +288,11 @@ async def renew(
                 update(_jobs)
                 .where(_jobs.c.id == job_id, _jobs.c.status == "running")
                 .where(_jobs.c.worker == renewal.worker)
-                .values(lease_until=change.now + limits.lease_seconds, **progress)
+                .values(
+                    lease_until=change.now + limits.lease_seconds,
+                    version=_jobs.c.version,
+                    **progress,
+                )
                 .returning(_jobs.c.cancel_requested, _jobs.c.pause_requested, _jobs.c.attempts)
             )
         ).one_or_none()
@@ -420,4 +440,5 @@ def _job_of(row: Row[Any]) -> TrainingJob:
         checkpoints=row.checkpoints or [],
         result_files=row.result_files or [],
         evaluation=row.evaluation,
+        version=row.version,
     )

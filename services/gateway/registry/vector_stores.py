@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.errors import NotFound
+from services.chassis.errors import Conflict, NotFound
 from services.contracts.vector_stores import FileCounts
 from services.gateway.registry import tables
 from services.gateway.registry.changes import Actor, Change, Registry
@@ -30,6 +31,12 @@ class UnknownStore(NotFound):
         )
 
 
+class StoreChanged(Conflict):
+    """Somebody else changed the vector store's name or notes in between."""
+
+    code = "vector_store_changed"
+
+
 @dataclass(frozen=True, slots=True)
 class StoreLabel:
     """A vector store's name and notes."""
@@ -41,6 +48,8 @@ class StoreLabel:
     created_at: int
     updated_at: int
     removed_at: int | None = None
+    version: int = 0
+    """Grows with every change; 0 for a collection of which nothing was ever said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +74,17 @@ async def label(registry: Registry, tenant: str, store: str) -> StoreLabel | Non
     Raises:
         UnknownStore: when it is being removed.
     """
-    query = select(_stores).where(_stores.c.tenant == tenant, _stores.c.id == store)
     async with registry.database.read() as connection:
-        row = (await connection.execute(query)).one_or_none()
+        return await find_label(connection, tenant, store)
+
+
+async def find_label(connection: AsyncConnection, tenant: str, store: str) -> StoreLabel | None:
+    """Read what is said of one within a change; None when nothing is.
+
+    Raises:
+        UnknownStore: when it is being removed.
+    """
+    row = (await connection.execute(select(_stores).where(*_at(tenant, store)))).one_or_none()
     if row is not None and row.removed_at is not None:
         raise UnknownStore(store)
     return None if row is None else _label_of(row)
@@ -82,6 +99,7 @@ async def save(change: Change, label: StoreLabel, action: str) -> None:
         "metadata": dict(label.metadata),
         "created_at": label.created_at,
         "updated_at": change.second,
+        "version": label.version + 1,
     }
     await change.connection.execute(delete(_stores).where(*_at(tenant, label.id)))
     await change.connection.execute(
@@ -170,4 +188,5 @@ def _label_of(row: Any) -> StoreLabel:
         row.created_at,
         row.updated_at,
         row.removed_at,
+        row.version,
     )

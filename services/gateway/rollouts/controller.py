@@ -29,6 +29,7 @@ from services.gateway.rollouts.deciding import (
     on_warming,
 )
 from services.gateway.rollouts.gatekeeping import Gatekeeper
+from services.gateway.rollouts.measuring import Measuring
 from services.gateway.rollouts.moving import Mover
 
 _log = structlog.get_logger(__name__)
@@ -46,6 +47,8 @@ class Controller:
     lease_seconds: float
     gatekeeper: Gatekeeper
     """Evaluates candidates before anybody meets them."""
+    measuring: Measuring
+    """Knows what a Prometheus says of them."""
     name: str = field(default_factory=lambda: uuid4().hex)
     """What this gateway calls itself as the lease's holder."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -106,7 +109,9 @@ class Controller:
                     return on_shadowing(rollout.shadow, seen, elapsed=now - rollout.entered_at)
             case State.CANARY:
                 seen = await self._seen(standing)
-                return on_canary(rollout, seen, elapsed=now - rollout.entered_at)
+                measured = self.measuring.of(standing)
+                elapsed = now - rollout.entered_at
+                return on_canary(rollout, seen, elapsed=elapsed, measured=measured)
         return None
 
     async def _seen(self, standing: Standing) -> Seen | None:

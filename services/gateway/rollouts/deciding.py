@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.contracts.rollouts import Analysis, Gate, Rollout, Shadow
+from services.contracts.rollouts import Analysis, Gate, QueryCheck, Rollout, Shadow
 from services.domain.rollouts.evidence import Check, Finding
 from services.domain.rollouts.states import Event
 
-_OF_SEEN_ANSWERS = ("slow_answers", "bad_feedback")
+_OF_SEEN_ANSWERS = ("slow_answers", "slow_streams", "bad_feedback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,28 @@ class Seen:
     """How many answers it has given in the present step, or unseen in all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a Prometheus says to one query of an analysis."""
+
+    check: QueryCheck
+    value: float | None
+    why: str | None = None
+    """Why there is no value; continues `the query`."""
+
+    @property
+    def broken(self) -> str | None:
+        """Say which threshold the value breaks; None when it breaks none, or there is no value."""
+        least, most = self.check.at_least, self.check.at_most
+        if self.value is None:
+            return None
+        if most is not None and self.value > most:
+            return f"the query {self.check.query!r} says {self.value:g}, more than {most:g}"
+        if least is not None and self.value < least:
+            return f"the query {self.check.query!r} says {self.value:g}, less than {least:g}"
+        return None
+
+
 def checks_of(analysis: Analysis) -> list[Check]:
     """List the checks that an analysis asks for."""
     margins = {
@@ -38,7 +60,9 @@ def checks_of(analysis: Analysis) -> list[Check]:
         "invalid_citations": analysis.invalid_citations,
         "uncited_answers": analysis.uncited_answers,
         "slow_answers": analysis.slow_answers,
+        "slow_streams": analysis.slow_streams,
         "long_answers": analysis.long_answers,
+        "costly_answers": analysis.costly_answers,
         "bad_feedback": analysis.bad_feedback,
     }
     return [Check(name, margin) for name, margin in margins.items() if margin is not None]
@@ -105,28 +129,45 @@ def on_shadowing(shadow: Shadow, seen: Seen, *, elapsed: float) -> Decision | No
     return None
 
 
-def on_canary(rollout: Rollout, seen: Seen | None, *, elapsed: float) -> Decision | None:
+def on_canary(
+    rollout: Rollout, seen: Seen | None, *, elapsed: float, measured: Sequence[Measured] = ()
+) -> Decision | None:
     """Decide on a candidate that answers callers.
 
     Args:
         seen: None when the rollout goes by time alone.
         elapsed: seconds since the present step began.
+        measured: the answers to its queries; one without a value never takes a candidate back.
     """
     if seen is not None and (worse := _worse(seen)):
         return worse
+    if broken := [each.broken for each in measured if each.broken]:
+        return Decision(Event.ROLL_BACK, "; ".join(broken))
     if elapsed < rollout.steps[rollout.step].hold_seconds:
         return None
     analysis = rollout.analysis
-    if seen is None or analysis is None or seen.answers >= analysis.min_samples:
+    if seen is None or analysis is None:
+        return Decision(Event.ADVANCE, _advance(rollout))
+    missing = _missing(analysis, seen, measured, elapsed)
+    if not missing:
         return Decision(Event.ADVANCE, _advance(rollout))
     if elapsed > analysis.max_duration_seconds:
-        missing = analysis.min_samples - seen.answers
-        return Decision(
-            Event.INCONCLUDE,
-            f"the candidate gave {seen.answers} answers in {elapsed:.0f} s; it needs {missing} "
-            "more, or a greater weight",
-        )
+        return Decision(Event.INCONCLUDE, "; ".join(missing))
     return None
+
+
+def _missing(
+    analysis: Analysis, seen: Seen, measured: Sequence[Measured], elapsed: float
+) -> list[str]:
+    """Say what a step still needs before the next one."""
+    missing = []
+    if seen.answers < analysis.min_samples:
+        missing.append(
+            f"the candidate gave {seen.answers} answers in {elapsed:.0f} s; it needs "
+            f"{analysis.min_samples - seen.answers} more, or a greater weight"
+        )
+    missing += [f"the query {each.check.query!r} {each.why}" for each in measured if each.why]
+    return missing
 
 
 def _worse(seen: Seen) -> Decision | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.chassis.errors import Conflict, InvalidRequest
 from services.contracts.assistants import Release
 from services.contracts.rollouts import Rollout, RolloutWrite
-from services.domain.rollouts.states import Event
+from services.domain.rollouts.states import Event, State
 from services.gateway.binding import Binding
 from services.gateway.registry import (
     assistants,
@@ -15,12 +15,14 @@ from services.gateway.registry import (
     idempotency,
     releases,
     rollouts,
+    versions,
 )
-from services.gateway.registry.assistants import Expected
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.idempotency import Attempt
-from services.gateway.rollouts.analysing import seen_of, shown
+from services.gateway.registry.versions import Expected
+from services.gateway.rollouts.analysing import answered, averages_of, seen_of, shown
 from services.gateway.rollouts.gatekeeping import Gatekeeper
+from services.gateway.rollouts.measuring import Measuring
 from services.gateway.rollouts.moving import Mover
 
 
@@ -57,6 +59,8 @@ class RolloutDesk:
     mover: Mover
     gatekeeper: Gatekeeper
     """Evaluates candidates before anybody meets them."""
+    measuring: Measuring
+    """Knows what a Prometheus says of them."""
 
     async def begin(
         self, actor: Actor, name: str, write: RolloutWrite, attempt: Attempt | None
@@ -104,12 +108,7 @@ class RolloutDesk:
     ) -> Rollout:
         standing = await rollouts.find(change.connection, change.actor.tenant, name, id_)
         version = standing.rollout.version
-        if expected not in (None, "any", version):
-            raise RolloutChanged(
-                f"The rollout {id_!r} is at version {version}; read it again and send that as "
-                "If-Match.",
-                param="If-Match",
-            )
+        versions.check(f"The rollout {id_!r}", version, expected, RolloutChanged)
         return await self.mover.move(change, standing, event, reason=change.actor.reason)
 
     async def read(self, tenant: str, name: str, id_: str) -> Rollout:
@@ -117,8 +116,18 @@ class RolloutDesk:
         async with self.registry.database.read() as connection:
             standing = await rollouts.find(connection, tenant, name, id_)
             seen = await seen_of(connection, standing)
+            arms = await averages_of(connection, standing)
         checks = [shown(finding) for finding in seen.findings] if seen else []
-        return standing.rollout.model_copy(update={"checks": checks})
+        canary = standing.progress.state is State.CANARY
+        queries = [answered(each) for each in self.measuring.of(standing)] if canary else []
+        return standing.rollout.model_copy(
+            update={
+                "answers": seen.answers if seen else 0,
+                "checks": checks,
+                "arms": arms,
+                "queries": queries,
+            }
+        )
 
     async def _begin(self, change: Change, name: str, write: RolloutWrite) -> Rollout:
         current = await assistants.find(change.connection, change.actor.tenant, name)
@@ -138,6 +147,7 @@ class RolloutDesk:
                 "cannot show another way to look things up; use the strategy `canary`.",
                 param="strategy",
             )
+        self.measuring.check(write.analysis)
         if write.gate is not None:
             await self.gatekeeper.check(change, write.gate)
         if write.analysis is not None and (replay := write.analysis.replay) is not None:

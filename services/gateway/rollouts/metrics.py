@@ -10,6 +10,9 @@ from services.chassis.telemetry import LabelCap
 from services.domain.rollouts.states import Event
 from services.gateway.registry.snapshot import Snapshot
 
+_EVENTS = {f"rollout.{event.value}": event for event in Event}
+"""The moves among the actions of the audit log."""
+
 
 class RolloutMetrics:
     """The series of rollouts: where each stands, as every gateway sees it, and what was moved here.
@@ -43,7 +46,7 @@ class RolloutMetrics:
         )
         self._moves = Counter(
             "inkstone_rollout_moves_total",
-            "Moves of rollouts that this gateway made, for the controller or for an operator.",
+            "Moves of rollouts that this gateway made, whoever asked for them.",
             ["event"],
             registry=registry,
         )
@@ -51,9 +54,10 @@ class RolloutMetrics:
         for event in Event:
             self._moves.labels(event.value)
 
-    def moved(self, event: Event) -> None:
-        """Count a move."""
-        self._moves.labels(event.value).inc()
+    def heard(self, action: str) -> None:
+        """Count what is on record as a move, whoever made it."""
+        if (event := _EVENTS.get(action)) is not None:
+            self._moves.labels(event.value).inc()
 
     async def show(self) -> None:
         """Show the rollouts under way as the snapshot has them."""

@@ -9,7 +9,6 @@ from services.domain.rollouts.states import Event
 from services.gateway.registry import adapters, rollouts
 from services.gateway.registry.changes import Change
 from services.gateway.registry.rollouts import Standing
-from services.gateway.rollouts.metrics import RolloutMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,6 @@ class Mover:
     """How long a candidate's adapter may take to be proven."""
     keep_warm_seconds: float
     """How long the adapter that was replaced is kept for a rollback."""
-    metrics: RolloutMetrics
 
     async def move(
         self, change: Change, standing: Standing, event: Event, *, reason: str | None
@@ -31,7 +29,6 @@ class Mover:
             ServiceError: it cannot move so; nothing is changed.
         """
         moved = await rollouts.move(change, standing, event, reason=reason)
-        self.metrics.moved(event)
         if moved.state == "warming":
             await self._keep(change, standing.adapter, self.warm_timeout_seconds)
         elif moved.state == "gating" and moved.gate is not None:

@@ -9,7 +9,14 @@ from fastapi import APIRouter, Path, Request, Response
 from services.contracts.adapters import AdapterVersion, AdapterVersionId, AdapterVersionPage
 from services.contracts.knowledge import Deleted
 from services.gateway.adapters.submission import OPENAPI_BODY, submitted
-from services.gateway.dependencies import ActorDep, AttemptDep, Operator, PageDep, ResourcesDep
+from services.gateway.dependencies import (
+    ActorDep,
+    AttemptDep,
+    ExpectedDep,
+    Operator,
+    PageDep,
+    ResourcesDep,
+)
 from services.gateway.registry import adapters, evaluations
 
 router = APIRouter(prefix="/admin/adapters", tags=["adapters"])
@@ -52,20 +59,21 @@ async def list_adapters(
 
 @router.get("/{version_id}")
 async def get_adapter(
-    resources: ResourcesDep, operator: Operator, version_id: VersionPath
+    resources: ResourcesDep, operator: Operator, response: Response, version_id: VersionPath
 ) -> AdapterVersion:
     """Describe an adapter version: what each live replica proved, what evaluations said."""
     async with resources.registry.database.read() as connection:
         version = await adapters.find(connection, operator.tenant, version_id)
         evidence = await evaluations.of_adapter(connection, operator.tenant, version_id)
+    response.headers["ETag"] = f'"{version.version}"'
     seen = adapters.with_replicas(version, resources.snapshot)
     return seen.model_copy(update={"evidence": evidence})
 
 
 @router.delete("/{version_id}")
 async def retire_adapter(
-    resources: ResourcesDep, actor: ActorDep, version_id: VersionPath
+    resources: ResourcesDep, actor: ActorDep, expected: ExpectedDep, version_id: VersionPath
 ) -> Deleted:
     """Retire an adapter version that no assistant serves; replicas unload it."""
-    await adapters.retire(resources.registry, actor, version_id)
+    await adapters.retire(resources.registry, actor, version_id, expected=expected)
     return Deleted(id=version_id, object="adapter.version")

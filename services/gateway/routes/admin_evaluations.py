@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Request, Response
 
 from services.contracts.evaluations import (
     Evaluation,
@@ -17,7 +17,14 @@ from services.contracts.evaluations import (
     SetName,
 )
 from services.contracts.knowledge import Deleted
-from services.gateway.dependencies import ActorDep, AttemptDep, Operator, PageDep, ResourcesDep
+from services.gateway.dependencies import (
+    ActorDep,
+    AttemptDep,
+    ExpectedDep,
+    Operator,
+    PageDep,
+    ResourcesDep,
+)
 from services.gateway.registry import evaluation_sets, evaluations, idempotency
 
 router = APIRouter(prefix="/admin", tags=["evaluations"])
@@ -35,10 +42,18 @@ _LINES = {
 
 @router.put("/evaluation-sets/{name}", openapi_extra=_LINES)
 async def put_evaluation_set(
-    request: Request, resources: ResourcesDep, actor: ActorDep, name: SetPath
+    request: Request,
+    resources: ResourcesDep,
+    actor: ActorDep,
+    expected: ExpectedDep,
+    response: Response,
+    name: SetPath,
 ) -> EvaluationSet:
     """Make JSON lines the cases of a set; the same cases again change nothing."""
-    return await resources.evaluations.desk.put_set(actor, name, await request.body())
+    body = await request.body()
+    put = await resources.evaluations.desk.put_set(actor, name, body, expected)
+    response.headers["ETag"] = f'"{put.version}"'
+    return put
 
 
 @router.get("/evaluation-sets")
@@ -52,17 +67,21 @@ async def list_evaluation_sets(
 
 @router.get("/evaluation-sets/{name}")
 async def get_evaluation_set(
-    resources: ResourcesDep, operator: Operator, name: SetPath
+    resources: ResourcesDep, operator: Operator, response: Response, name: SetPath
 ) -> EvaluationSet:
-    """Describe a set."""
+    """Describe a set; its `ETag` goes into `If-Match` of a later change."""
     async with resources.registry.database.read() as connection:
-        return await evaluation_sets.find(connection, operator.tenant, name)
+        found = await evaluation_sets.find(connection, operator.tenant, name)
+    response.headers["ETag"] = f'"{found.version}"'
+    return found
 
 
 @router.delete("/evaluation-sets/{name}")
-async def delete_evaluation_set(resources: ResourcesDep, actor: ActorDep, name: SetPath) -> Deleted:
+async def delete_evaluation_set(
+    resources: ResourcesDep, actor: ActorDep, expected: ExpectedDep, name: SetPath
+) -> Deleted:
     """Remove a set; the reports that were made with it stay."""
-    await evaluation_sets.remove(resources.registry, actor, name)
+    await evaluation_sets.remove(resources.registry, actor, name, expected)
     return Deleted(id=name, object="evaluation_set.deleted")
 
 

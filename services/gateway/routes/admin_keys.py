@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from services.contracts.keys import IssuedKey, Key, KeyPage, KeyRotation, KeyWrite
 from services.contracts.knowledge import Deleted
-from services.gateway.dependencies import ActorDep, AttemptDep, Operator, PageDep, ResourcesDep
+from services.gateway.dependencies import (
+    ActorDep,
+    AttemptDep,
+    ExpectedDep,
+    Operator,
+    PageDep,
+    ResourcesDep,
+)
 from services.gateway.registry import keys
 from services.gateway.registry.idempotency import issue_once
 
@@ -34,9 +41,13 @@ async def list_keys(resources: ResourcesDep, operator: Operator, page: PageDep) 
 
 
 @router.get("/{key_id}")
-async def get_key(resources: ResourcesDep, operator: Operator, key_id: str) -> Key:
-    """Describe a key."""
-    return await keys.one(resources.registry, operator.tenant, key_id)
+async def get_key(
+    resources: ResourcesDep, operator: Operator, response: Response, key_id: str
+) -> Key:
+    """Describe a key; its `ETag` goes into `If-Match` of a later change."""
+    key = await keys.one(resources.registry, operator.tenant, key_id)
+    response.headers["ETag"] = f'"{key.version}"'
+    return key
 
 
 @router.post("/{key_id}/rotate", status_code=201)
@@ -44,17 +55,21 @@ async def rotate_key(
     resources: ResourcesDep,
     actor: ActorDep,
     attempt: AttemptDep,
+    expected: ExpectedDep,
     key_id: str,
     rotation: KeyRotation,
 ) -> IssuedKey:
     """Give a key a new secret; the earlier ones stay valid for `overlap_seconds`."""
     what = f"rotate {key_id} {rotation.model_dump_json()}"
-    make = partial(keys.rotate, key_id=key_id, overlap_seconds=rotation.overlap_seconds)
+    overlap = rotation.overlap_seconds
+    make = partial(keys.rotate, key_id=key_id, overlap_seconds=overlap, expected=expected)
     return await issue_once(resources.registry, actor, attempt, what, make)
 
 
 @router.delete("/{key_id}")
-async def revoke_key(resources: ResourcesDep, actor: ActorDep, key_id: str) -> Deleted:
+async def revoke_key(
+    resources: ResourcesDep, actor: ActorDep, expected: ExpectedDep, key_id: str
+) -> Deleted:
     """Revoke a key at once; it stays listed with the time of its end."""
-    await keys.revoke(resources.registry, actor, key_id)
+    await keys.revoke(resources.registry, actor, key_id, expected=expected)
     return Deleted(id=key_id, object="api_key")

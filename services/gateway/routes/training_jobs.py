@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import APIRouter, File, Form, Response, UploadFile
 from pydantic import ValidationError
 
 from services.chassis.errors import invalid_request_from
@@ -21,6 +21,7 @@ from services.contracts.jobs import (
 from services.gateway.dependencies import (
     ActorDep,
     AttemptDep,
+    ExpectedDep,
     Internal,
     Operator,
     PageDep,
@@ -56,17 +57,25 @@ async def list_jobs(resources: ResourcesDep, operator: Operator, page: PageDep) 
 
 
 @router.get("/admin/training-jobs/{job_id}")
-async def get_job(resources: ResourcesDep, operator: Operator, job_id: str) -> TrainingJob:
+async def get_job(
+    resources: ResourcesDep, operator: Operator, response: Response, job_id: str
+) -> TrainingJob:
     """Describe a training job and how far it is."""
-    return await training_jobs.one(resources.registry, operator.tenant, job_id)
+    job = await training_jobs.one(resources.registry, operator.tenant, job_id)
+    response.headers["ETag"] = f'"{job.version}"'
+    return job
 
 
 @router.post("/admin/training-jobs/{job_id}/cancel")
 async def cancel_job(
-    resources: ResourcesDep, actor: ActorDep, attempt: AttemptDep, job_id: str
+    resources: ResourcesDep,
+    actor: ActorDep,
+    attempt: AttemptDep,
+    expected: ExpectedDep,
+    job_id: str,
 ) -> TrainingJob:
     """Cancel a training job; a running one stops within seconds."""
-    return await resources.training.steer(actor, job_id, "cancel", attempt)
+    return await resources.training.steer(actor, job_id, "cancel", attempt, expected)
 
 
 @router.post("/internal/jobs/claim")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from services.contracts.knowledge import CollectionName, Deleted
 from services.contracts.vector_stores import (
@@ -15,7 +15,13 @@ from services.contracts.vector_stores import (
     VectorStoreSearch,
     VectorStoreUpdate,
 )
-from services.gateway.dependencies import CursorDep, Reader, ResourcesDep, Writer
+from services.gateway.dependencies import (
+    CursorDep,
+    Reader,
+    ResourcesDep,
+    Writer,
+    WriterExpectedDep,
+)
 
 router = APIRouter(prefix="/v1/vector_stores", tags=["vector stores"])
 
@@ -46,18 +52,24 @@ async def list_vector_stores(
 
 @router.get("/{vector_store_id}")
 async def get_vector_store(
-    resources: ResourcesDep, caller: Reader, vector_store_id: StorePath
+    resources: ResourcesDep, caller: Reader, response: Response, vector_store_id: StorePath
 ) -> VectorStore:
-    """Describe a vector store."""
-    return await resources.knowledge.stores.one(caller, vector_store_id)
+    """Describe a vector store; its `ETag` goes into `If-Match` of a later change."""
+    found = await resources.knowledge.stores.one(caller, vector_store_id)
+    response.headers["ETag"] = f'"{found.inkstone.version}"'
+    return found
 
 
 @router.post("/{vector_store_id}")
 async def update_vector_store(
-    resources: ResourcesDep, caller: Writer, vector_store_id: StorePath, body: VectorStoreUpdate
+    resources: ResourcesDep,
+    caller: Writer,
+    expected: WriterExpectedDep,
+    vector_store_id: StorePath,
+    body: VectorStoreUpdate,
 ) -> VectorStore:
     """Change a vector store's name and metadata."""
-    return await resources.knowledge.stores.update(caller, vector_store_id, body)
+    return await resources.knowledge.stores.update(caller, vector_store_id, body, expected)
 
 
 @router.delete("/{vector_store_id}")

@@ -147,6 +147,9 @@ class ChatStack:
     async def _beat(self, agent: Agent) -> None:
         body = agent.report().model_dump(mode="json")
         reply = await self.gateway.agent.post("/internal/replicas/heartbeat", json=body)
+        if reply.status == 503:
+            # The registry is away for a moment; an agent reports again at its next beat.
+            return
         assert reply.status == 200, reply
         weights = agent.engine.weights
         for desired in reply.body["desired"]:

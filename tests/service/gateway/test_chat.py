@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -347,3 +348,22 @@ async def test_the_key_sees_what_it_may_call(stack: ChatStack) -> None:
     assert [m["id"] for m in (await neighbour.get("/v1/models")).body["data"]] == ["base"]
     missing = await neighbour.get("/v1/models/support")
     assert (missing.status, missing.code) == (404, "model_not_found")
+
+
+async def test_the_ledger_tells_how_long_an_engine_took_between_tokens(stack: ChatStack) -> None:
+    await stack.bind()
+    stack.engine.reply = lambda _: "one two three four five"
+    await stack.ask("환불?")
+    async with stack.openai() as client:
+        with stack.engine.holding(after_tokens=2):
+            stream = await client.chat.completions.create(
+                model="support", messages=user("환불?"), stream=True
+            )
+            await anext(aiter(stream))
+            # From here on the gateway waits for the engine, as long as it stands still.
+            await asyncio.sleep(0.3)
+        await collect(stream)
+    whole, streamed = await stack.ledger(2)
+    assert whole["inter_token_ms"] is None
+    later = streamed["completion_tokens"] - 1
+    assert 100 < streamed["inter_token_ms"] * later < streamed["generate_ms"] + 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from services.gateway.registry.database import RegistryUnavailable, open_database
+from services.gateway.registry.keeper import SnapshotKeeper
 from tests import postgres
 from tests.cable import cable
 from tests.fakes.agent import eventually
@@ -68,3 +71,34 @@ async def test_without_the_registry_only_stable_releases_answer_until_it_is_back
         assert gateway.resources.snapshot.assistants
         laid.plugged_in = True
         await eventually(lambda: gateway.resources.snapshot.canaries)
+
+
+async def test_replicas_that_could_not_be_heard_were_not_silent(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    now = time.time()
+
+    def live() -> list[bool]:
+        return [replica.live for replica in keeper.current.replicas]
+
+    async with (
+        cable(postgres_url) as (laid, url),
+        gateway_under_test(tmp_path, database_url=url) as gateway,
+        open_database(url) as database,
+    ):
+        await gateway.replica().beat()
+        keeper = SnapshotKeeper(
+            database, replica_timeout_seconds=60, stable_only_after_seconds=60, clock=lambda: now
+        )
+        await keeper.refresh()
+        assert live() == [True]
+        laid.pull()
+        with pytest.raises(RegistryUnavailable):
+            await keeper.refresh()
+        now += 1000
+        laid.plugged_in = True
+        await keeper.refresh()
+        for later, is_live in ((0, True), (59, True), (2, False)):
+            now += later
+            await keeper.look_at_replicas()
+            assert live() == [is_live]

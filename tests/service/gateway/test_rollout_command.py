@@ -32,8 +32,9 @@ async def test_a_new_adapter_is_brought_in_with_all_else_as_it_was(stack: ChatSt
         *("--weight", "50", "--hold", "0", "--by-time"),
     )
     assert "brings support/2" in said
-    told = [line.split()[0] for line in said.splitlines()[1:]]
-    assert told == ["begun", "start", "proven", "advance"]
+    told = [line.split()[1:4] for line in said.splitlines()[1:]]
+    assert [words[0] for words in told] == ["begun", "start", "proven", "advance"]
+    assert told[2][1:] == ["canary", "50"]
     stable = (await stack.gateway.admin.get("/admin/assistants/support")).body["stable"]
     assert (stable["adapter"], stable["profile"]["system"]) == (new, "예의 바르게.")
 
@@ -55,3 +56,21 @@ async def test_a_candidate_may_answer_unseen_first(stack: ChatStack) -> None:
     path = f"/admin/assistants/support/rollouts/{said.split()[0]}"
     begun = (await stack.gateway.admin.get(path)).body
     assert (begun["strategy"], begun["shadow"]["percent"]) == ("shadow_canary", 25)
+
+
+async def test_a_threshold_that_cannot_be_read_is_refused_before_anything_begins(
+    stack: ChatStack,
+) -> None:
+    said = await command.run(
+        stack, "rollouts", "begin", "support", "--adapter", "none", "--query", "p95<2", code=2
+    )
+    assert "name<=number" in said
+    assert (await stack.gateway.admin.get("/admin/assistants/support/rollouts")).body["data"] == []
+
+
+async def test_costs_are_compared_where_it_is_said_what_is_costly(stack: ChatStack) -> None:
+    asked = ("begin", "support", "--adapter", "none", "--costly-after", "0.01", "--no-watch")
+    said = await run(stack, *asked)
+    path = f"/admin/assistants/support/rollouts/{said.split()[0]}"
+    analysis = (await stack.gateway.admin.get(path)).body["analysis"]
+    assert (analysis["costly_answers"], analysis["costly_after_usd"]) == (0.05, 0.01)

@@ -319,7 +319,7 @@ async def test_metrics_show_where_a_rollout_stands_and_how_it_moved(stack: ChatS
     canary = await comes_to(stack, id_, "canary")
 
     async def shows(state: str, weight: float) -> bool:
-        await stack.gateway.resources.controller.mover.metrics.show()
+        await stack.gateway.resources.rollout_metrics.show()
         return (
             await stack.metric("rollout_state", assistant="support", state=state) == 1
             and await stack.metric("rollout_weight", assistant="support") == weight
@@ -339,8 +339,30 @@ async def test_metrics_show_where_a_rollout_stands_and_how_it_moved(stack: ChatS
     assert moves == {"start": 1, "proven": 1, "pause": 1, "roll_back": 1, "promote": 0}
 
 
+async def test_a_rollout_that_a_binding_or_a_deletion_ends_counts_as_moved(
+    stack: ChatStack,
+) -> None:
+    _, new = await two_versions(stack)
+    await comes_to(stack, await begun(stack, new, 30, **BY_TIME), "canary")
+    await stack.bind(profile={"system": "다른"})
+    assert await stack.metric("rollout_moves_total", event="supersede") == 1
+    await comes_to(stack, await begun(stack, new, 30, **BY_TIME), "canary")
+    assert (await stack.gateway.admin.delete("/admin/assistants/support")).status == 200
+    assert await stack.metric("rollout_moves_total", event="supersede") == 2
+
+
+async def test_a_move_that_is_refused_counts_for_nothing(stack: ChatStack) -> None:
+    _, new = await two_versions(stack)
+    id_ = await begun(stack, new, 30, **BY_TIME)
+    await act(stack, id_, "abort")
+    for _ in range(2):
+        assert (await act(stack, id_, "promote")).status == 409
+    assert await stack.metric("rollout_moves_total", event="promote") == 0
+    assert await stack.metric("rollout_moves_total", event="abort") == 1
+
+
 async def _is_over(stack: ChatStack) -> bool:
-    await stack.gateway.resources.controller.mover.metrics.show()
+    await stack.gateway.resources.rollout_metrics.show()
     paused = await stack.metric("rollout_state", assistant="support", state="paused")
     return paused == 0
 

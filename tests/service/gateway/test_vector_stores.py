@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,26 @@ async def test_a_store_that_is_deleted_while_a_file_is_indexed_leaves_no_collect
     assert (await client.vector_stores.list()).data == []
     assert (await stack.gateway.admin.get("/v1/collections")).body["data"] == []
     assert (await client.files.retrieve(file.id)).id == file.id
+
+
+async def test_what_two_say_of_a_vector_store_at_once_is_kept_and_a_stale_word_is_refused(
+    stack: KnowledgeStack, client: AsyncOpenAI
+) -> None:
+    store = await client.vector_stores.create(name="규정")
+    path, admin = f"/v1/vector_stores/{store.id}", stack.gateway.admin
+    assert (await admin.get(path)).headers["etag"] == '"1"'
+    await asyncio.gather(
+        client.vector_stores.update(store.id, name="사내 규정"),
+        client.vector_stores.update(store.id, metadata={"k": "v"}),
+    )
+    both = (await admin.get(path)).body
+    assert (both["name"], both["metadata"]) == ("사내 규정", {"k": "v"})
+    assert both["inkstone"]["version"] == 3
+    stale = await admin.post(path, json={"name": "옛"}, headers={"If-Match": '"1"'})
+    assert (stale.status, stale.code) == (409, "vector_store_changed")
+    assert (await admin.get(path)).body["name"] == "사내 규정"
+    seen = await admin.post(path, json={"name": "새"}, headers={"If-Match": '"3"'})
+    assert (seen.status, seen.body["name"]) == (200, "새")
 
 
 async def test_a_deleted_file_leaves_every_vector_store(

@@ -8,7 +8,8 @@ import pytest
 from services.tuner.__main__ import NOTHING_TO_DO, parse
 from services.tuner.settings import Settings
 from tests.unit.deploy.conftest import ROOT, Manifest, environment, of_kind, rendered
-from tests.unit.deploy.test_manifests import KUBERNETES, amount
+from tests.unit.deploy.faults import amount
+from tests.unit.deploy.test_manifests import KUBERNETES
 
 
 @pytest.fixture(scope="module")

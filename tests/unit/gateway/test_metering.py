@@ -170,3 +170,16 @@ async def test_a_client_that_left_is_charged_for_its_prompt() -> None:
     reported.usage.read({"prompt_tokens": 50, "completion_tokens": 4})
     reported.leave()
     assert (reported.row().prompt_tokens, reported.row().completion_tokens) == (50, 4)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "choices", "streamed", "taken"),
+    [(11, 1, 5, 100.0), (22, 2, 9, 100.0), (11, 1, 0, None), (1, 1, 1, None), (0, 1, 1, None)],
+)
+def test_the_time_between_tokens_is_that_of_one_stream(
+    tokens: int, choices: int, streamed: int, taken: float | None
+) -> None:
+    account = Account(caller(), "r")
+    account.token_wait, account.choices, account.streamed_tokens = 1.0, choices, streamed
+    account.usage.completion = tokens
+    assert account.row().inter_token_ms == taken
