@@ -54,8 +54,8 @@ An upload answers 200 and says of each file what became of it; a failed one has 
 TRAININGS = """
 ## Why a training fails
 
-A job that failed has the code of the dataset gate ([tuning.md](tuning.md)), one of those above that an
-adapter is refused with, or one of these.
+A job that failed has a code of the dataset gate ([tuning.md](tuning.md)), one of those above that
+an adapter is refused with, or one of these.
 
 | code | says |
 |---|---|
