@@ -51,6 +51,16 @@ An upload answers 200 and says of each file what became of it; a failed one has 
 |---|---|
 """
 
+TRAININGS = """
+## Why a training fails
+
+A job that failed has a code of the dataset gate ([tuning.md](tuning.md)), one of those above that
+an adapter is refused with, or one of these.
+
+| code | says |
+|---|---|
+"""
+
 ENGINE = """
 ## From the engine's guard
 
@@ -82,6 +92,8 @@ class _Found:
     preflight: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """The members of the enumeration of reasons, and the string below each."""
+    trainings: dict[str, str] = field(default_factory=dict)
+    """As `files`, of trainings."""
     guard: list[tuple[int, str, str]] = field(default_factory=list)
     peers: set[str] = field(default_factory=set)
 
@@ -118,8 +130,11 @@ def errors_page(services: Path) -> str:
     )
     refusals = "".join(f"| `{c}` | {_said(c, m)} |\n" for c, m in sorted(found.preflight.items()))
     files = "".join(f"| `{c}` | {m} |\n" for c, m in sorted(found.files.items()))
+    trainings = "".join(f"| `{c}` | {m} |\n" for c, m in sorted(found.trainings.items()))
     guard = "".join(f"| {s} | `{c}` | {_said(c, m)} |\n" for s, c, m in sorted(set(found.guard)))
-    return HEAD + table + REFUSALS + refusals + FILES + files + ENGINE + guard
+    return (
+        HEAD + table + REFUSALS + refusals + FILES + files + TRAININGS + trainings + ENGINE + guard
+    )
 
 
 def _said(code: str, means: str) -> str:
@@ -137,6 +152,8 @@ def _read(services: Path) -> _Found:
                 found.classes.setdefault(node.name, _class(node, room))
                 if node.name == "FileCode":
                     found.files.update(_members(node))
+                if node.name == "TrainingFailure":
+                    found.trainings.update(_members(node))
             elif isinstance(node, ast.Call):
                 _call(found, node, room)
     return found

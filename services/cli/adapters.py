@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from services.cli.connection import Connection, connected
@@ -43,7 +44,7 @@ async def list_adapters(connection: Connection) -> None:
 @adapters.command("show")
 @connected
 async def show_adapter(connection: Connection, version: Version) -> None:
-    """Show what an adapter version is, and what each replica proved of it."""
+    """Show what an adapter version is, what replicas proved of it, and what evaluations said."""
     async with connection.gateway() as gateway:
         one = await gateway.read(f"/admin/adapters/{version}", AdapterVersion)
     console, trained = Console(), one.manifest.training
@@ -72,6 +73,9 @@ async def show_adapter(connection: Connection, version: Version) -> None:
         )
     if one.replicas:
         console.print(table)
+    for found in one.evidence:
+        told = f"{found.verdict} by {found.cases!r} ({found.evaluation}): {found.reason}"
+        console.print(escape(told), highlight=False, soft_wrap=True)
 
 
 @adapters.command("retire")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -86,6 +87,27 @@ class Asked(Wire):
     suffix: str | None = None
     metadata: Metadata | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
+
+
+class TrainingFailure(StrEnum):
+    """Why a training fails where neither its rows nor its adapter are to blame."""
+
+    RECIPE_INVALID = "recipe_invalid"
+    """A knob of the recipe is unknown or out of range."""
+    RECIPE_UNAVAILABLE = "recipe_unavailable"
+    """The tuner's machine cannot train so; 4-bit weights need a GPU and bitsandbytes."""
+    TOO_MANY_ROWS = "too_many_rows"
+    """The file has more rows than a training takes."""
+    TOO_LONG = "training_too_long"
+    """It is predicted to take longer than a training may."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """It needs more memory than there is, or than a training may hold."""
+    DISK_FULL = "disk_full"
+    """There is no room for its files."""
+    WORKERS_LOST = "workers_lost"
+    """Too many workers fell silent while they worked on it."""
+    FAILED = "training_failed"
+    """It broke off; the message is the last line that it wrote."""
 
 
 class JobError(Wire):

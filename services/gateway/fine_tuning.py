@@ -22,6 +22,7 @@ from services.contracts.fine_tuning import (
     JobError,
     Method,
     Supervised,
+    TrainingFailure,
 )
 from services.contracts.jobs import (
     LEARNING_RATE,
@@ -227,13 +228,13 @@ def _checkpoint_of(job: TrainingJob, one: TrainedCheckpoint) -> FineTuningCheckp
 
 
 _PARAMS: Mapping[str, str | None] = {
-    "recipe_invalid": "recipe",
-    "recipe_unavailable": "recipe",
-    "training_too_long": "hyperparameters",
-    "out_of_memory": "recipe",
-    "disk_full": None,
-    "workers_lost": None,
-    "training_failed": None,
+    TrainingFailure.RECIPE_INVALID: "recipe",
+    TrainingFailure.RECIPE_UNAVAILABLE: "recipe",
+    TrainingFailure.TOO_LONG: "hyperparameters",
+    TrainingFailure.OUT_OF_MEMORY: "recipe",
+    TrainingFailure.DISK_FULL: None,
+    TrainingFailure.WORKERS_LOST: None,
+    TrainingFailure.FAILED: None,
 }
 """What a failure is about; any other code is the gate's or the examination's."""
 
@@ -241,7 +242,7 @@ _PARAMS: Mapping[str, str | None] = {
 def _error_of(job: TrainingJob) -> JobError | None:
     if job.status != "failed":
         return None
-    code = job.error_code or "training_failed"
+    code = job.error_code or TrainingFailure.FAILED
     about = None if code.startswith("adapter_") else _PARAMS.get(code, "training_file")
     return JobError(code=code, message=job.error or "The training failed.", param=about)
 

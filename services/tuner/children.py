@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.chassis.processes import die_with_parent
+from services.contracts.fine_tuning import TrainingFailure
 from services.tuner.memory import resident_bytes
-from services.tuner.shortages import LESS_MEMORY, OUT_OF_MEMORY, gib
+from services.tuner.shortages import LESS_MEMORY, gib
 from services.tuner.watching import Watch
 from services.tuner.workshop import Workshop
 
@@ -80,7 +81,7 @@ class Trainee:
             await asyncio.sleep(self.shop.memory_look_seconds)
             held = resident_bytes(pid)
         self.watch.fail(
-            OUT_OF_MEMORY,
+            TrainingFailure.OUT_OF_MEMORY,
             f"The training held {gib(held)} of memory and may hold {gib(most)}; {LESS_MEMORY}.",
         )
 
@@ -103,8 +104,8 @@ def _killed(number: int, times: int, step: int) -> tuple[str, str]:
     told = f"The training was killed {times} times at step {step} ({_name(number)})"
     if number == signal.SIGKILL:
         why = "most likely by the system, for want of memory"
-        return OUT_OF_MEMORY, f"{told}, {why}; {LESS_MEMORY}."
-    return "training_failed", f"{told}; look at the tuner's log."
+        return TrainingFailure.OUT_OF_MEMORY, f"{told}, {why}; {LESS_MEMORY}."
+    return TrainingFailure.FAILED, f"{told}; look at the tuner's log."
 
 
 def _name(number: int) -> str:

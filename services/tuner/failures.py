@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from services.contracts.fine_tuning import TrainingFailure
 from services.domain.preflight import PreflightError
 from services.tuner.datasets.rows import RowError
 from services.tuner.refusals import Refused
-from services.tuner.shortages import (
-    DISK_FULL,
-    LESS_MEMORY,
-    MORE_ROOM,
-    OUT_OF_MEMORY,
-    is_full_disk,
-)
+from services.tuner.shortages import LESS_MEMORY, MORE_ROOM, is_full_disk
 
 _NO_MEMORY_TOLD = ("can't allocate memory", "out of memory", "not enough memory")
 
@@ -24,9 +19,9 @@ def failure_of(error: BaseException) -> tuple[str, str] | None:
         return error.code, str(error)
     for one in _chain(error):
         if is_full_disk(one):
-            return DISK_FULL, f"The disk is full; {MORE_ROOM}."
+            return TrainingFailure.DISK_FULL, f"The disk is full; {MORE_ROOM}."
         if _is_want_of_memory(one):
-            return OUT_OF_MEMORY, f"The training ran out of memory; {LESS_MEMORY}."
+            return TrainingFailure.OUT_OF_MEMORY, f"The training ran out of memory; {LESS_MEMORY}."
     return None
 
 

@@ -16,15 +16,13 @@ from pydantic import ValidationError
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import ServiceError, Unavailable, UpstreamFailed, UpstreamTimeout
 from services.chassis.tracing import span
+from services.contracts.fine_tuning import TrainingFailure
 from services.contracts.jobs import JobResult, Lease, LeaseRenewal
 from services.tuner.children import Trainee
 from services.tuner.gateway import JobQueue
-from services.tuner.shortages import DISK_FULL, MORE_ROOM, is_full_disk
+from services.tuner.shortages import MORE_ROOM, is_full_disk
 from services.tuner.watching import Status, Watch
 from services.tuner.workshop import DiskFull, Place, Workshop, command_of
-
-RECIPE_INVALID = "recipe_invalid"
-"""The code of a job whose knobs are not known or out of range."""
 
 _log = structlog.get_logger(__name__)
 
@@ -140,13 +138,13 @@ class Worker:
             if await self._train(lease, command, watch):
                 await self._store(lease, place, watch)
         except ValidationError as error:
-            watch.fail(RECIPE_INVALID, _sentence(error))
+            watch.fail(TrainingFailure.RECIPE_INVALID, _sentence(error))
         except DiskFull as error:
-            watch.fail(DISK_FULL, str(error))
+            watch.fail(TrainingFailure.DISK_FULL, str(error))
         except OSError as error:
             if not is_full_disk(error):
                 raise
-            watch.fail(DISK_FULL, f"The disk is full; {MORE_ROOM}.")
+            watch.fail(TrainingFailure.DISK_FULL, f"The disk is full; {MORE_ROOM}.")
         return watch.result(self.name)
 
     async def _train(self, lease: Lease, command: list[str], watch: Watch) -> bool:

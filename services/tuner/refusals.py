@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from services.contracts.fine_tuning import TrainingFailure
+
 
 class Refused(ValueError):
     """A training that does not begin."""
 
-    code = "training_refused"
+    code: TrainingFailure = TrainingFailure.FAILED
 
 
 class RecipeUnavailable(Refused):
     """This machine cannot train so."""
 
-    code = "recipe_unavailable"
+    code = TrainingFailure.RECIPE_UNAVAILABLE
 
 
 class TrainingTooLong(Refused):
     """The training would take longer than a training may."""
 
-    code = "training_too_long"
+    code = TrainingFailure.TOO_LONG

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import errno
 
-OUT_OF_MEMORY = "out_of_memory"
-"""The code of a training that needed more memory than there is, or than it may have."""
-
-DISK_FULL = "disk_full"
-"""The code of a training that found no room for its files."""
-
 LESS_MEMORY = "lower `batch`, `share` or `max_length` in the recipe, or give the tuner more memory"
 """What to do about a training that needs too much memory."""
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
+from services.contracts.fine_tuning import TrainingFailure
 from services.contracts.jobs import (
     JobResult,
     TrainedCheckpoint,
@@ -77,7 +78,7 @@ class Watch:
         """Say how the training ended, with what was not told before."""
         code, why = None, self._why
         if self.status == "failed":
-            code, why = self.failure or ("training_failed", self._complaint())
+            code, why = self.failure or (TrainingFailure.FAILED, self._complaint())
         return JobResult(
             worker=worker,
             status=self.status,

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, Select, func, insert, or_, select, up
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import Conflict, NotFound, Overloaded
-from services.contracts.fine_tuning import JobEvaluation
+from services.contracts.fine_tuning import JobEvaluation, TrainingFailure
 from services.contracts.jobs import (
     JobClaim,
     JobResult,
@@ -415,7 +415,7 @@ async def _give_up_on_hopeless(change: Change, limits: JobLimits) -> None:
             status="failed",
             finished_at=change.second,
             error=f"{limits.max_attempts} workers fell silent while they worked on it",
-            error_code="workers_lost",
+            error_code=TrainingFailure.WORKERS_LOST,
         )
     )
 

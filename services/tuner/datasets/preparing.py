@@ -12,6 +12,7 @@ from pathlib import Path
 from services.contracts.assistants import Profile
 from services.contracts.datasets import Finding
 from services.contracts.evaluation_cases import EvaluationCase
+from services.contracts.fine_tuning import TrainingFailure
 from services.domain.datasets.examples import Example
 from services.domain.datasets.likeness import leaks
 from services.domain.datasets.prompts import system_of
@@ -65,7 +66,7 @@ def prepare(run: TrainingRun) -> Prepared:
 def _check_budget(rows: int, most: int | None) -> None:
     if most is not None and rows > most:
         raise RowError(
-            "too_many_rows",
+            TrainingFailure.TOO_MANY_ROWS,
             f"the file has {rows} rows and a training takes {most} at most; train on a sample, or "
             "have INKSTONE_TUNER_MAX_ROWS raised.",
         )
