@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,11 @@ from services.domain.ladder.rungs import Rung
 
 MOST_CASES = 10_000
 """Cases of one ladder: every rung asks them all."""
+
+LIVE_SECONDS = 30.0
+"""How long a replica is waited for."""
+
+_POLL_SECONDS = 0.2
 
 BaseStyle = Literal["auto", "chat", "text"]
 
@@ -102,12 +109,19 @@ async def plan_of(gateway: Gateway, wishes: Wishes) -> Plan:
 
 
 async def _base(gateway: Gateway) -> Replica:
-    """Find the replica whose base answers."""
-    replicas = await gateway.read("/admin/replicas", ReplicaPage)
-    live = [one for one in replicas.data if one.live]
-    if not live:
-        raise CommandError("No replica is live, so nothing can answer; start the stack.")
-    return live[0]
+    """Find a replica whose base answers; one that is silent for a moment is waited for."""
+    deadline = time.monotonic() + LIVE_SECONDS
+    while True:
+        replicas = await gateway.read("/admin/replicas", ReplicaPage)
+        for one in replicas.data:
+            if one.live:
+                return one
+        if time.monotonic() > deadline:
+            raise CommandError(
+                f"No replica was live for {LIVE_SECONDS:.0f} s, so nothing can answer; start the "
+                "stack."
+            )
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _task(

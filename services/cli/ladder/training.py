@@ -74,11 +74,11 @@ class Trainer:
         if not begun or (await self._job(begun[-1])).status in _OVER_IN_VAIN:
             told("preparing the rows")
             await self._begin(rung, assistant, suffix, await rows(), len(begun))
-        job = await self._over(self.record.jobs(rung.name)[-1], told)
+        job, seen = await self._over(self.record.jobs(rung.name)[-1], told)
         if job.fine_tuned_model is None:
             why = job.error.message if job.error else f"the job {job.id} was {job.status}"
             raise TrainingFailed(why.rstrip("."))
-        seconds = await self._seconds(job)
+        seconds = max(seen, await self._seconds(job))
         trained = RungTraining(
             job=job.id,
             adapter=job.fine_tuned_model,
@@ -117,14 +117,17 @@ class Trainer:
             await peer.json("DELETE", f"/v1/files/{quote(file.id)}")
         self.record.add(Line(rung=rung.name, job=FineTuningJob.model_validate(made).id))
 
-    async def _over(self, id_: str, told: Told) -> FineTuningJob:
-        """Wait until a job is over."""
+    async def _over(self, id_: str, told: Told) -> tuple[FineTuningJob, float]:
+        """Wait until a job is over, and tell for how many seconds it was seen to be worked on."""
         heard, pause = time.monotonic(), FIRST_POLL_SECONDS
+        began: float | None = None
         while True:
             try:
                 job = await self._job(id_)
                 if job.status in ("succeeded", *_OVER_IN_VAIN):
-                    return job
+                    return job, 0.0 if began is None else time.monotonic() - began
+                if began is None and job.status != "queued":
+                    began = time.monotonic()
                 told(await self._stage(job))
                 heard = time.monotonic()
             except (Unavailable, UpstreamFailed, UpstreamTimeout) as error:
@@ -154,7 +157,10 @@ class Trainer:
         return "training"
 
     async def _seconds(self, job: FineTuningJob) -> float:
-        """Tell how long a worker had a job: from its first event but the queuing until its end."""
+        """Tell how long a worker had a job by its events, after that of the queuing, to its end.
+
+        They begin when the base is loaded; what was seen of it before is not lost by this.
+        """
         times, after = [float(job.created_at)], None
         while True:
             page = await self._events(job.id, limit=EVENTS_PAGE, after=after)
