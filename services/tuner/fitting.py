@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -50,6 +50,7 @@ def fit(run: TrainingRun, data: Prepared, lines: ProgressLines) -> AdapterManife
     measured = _encoded(run, data.measured, tokenizer)
     count = count_tokens(trained)
     sequences = share_prefixes(trained, most=run.recipe.share)
+    run = replace(run, recipe=run.recipe.settled(len(sequences)))
     lines.write("data", **asdict(count), sequences=len(sequences), held_out=data.held_out)
     model = adapted_model(run)
     ordered = _ordered(run, sequences)

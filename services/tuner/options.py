@@ -60,6 +60,10 @@ def run_of(given: Sequence[str]) -> TrainingRun:
     )
 
 
+_BY_DEFAULT = {"alpha": "twice the rank", "epochs": "by the rows", "batch": "by the rows"}
+"""What a knob is where nobody says, if that is not one value."""
+
+
 def _recipe(options: argparse.Namespace) -> Recipe:
     knobs: dict[str, Any] = json.loads(options.recipe) if options.recipe else {}
     named = {field: getattr(options, field) for field, _ in _KNOBS.values()}
@@ -88,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--recipe", help="the recipe as JSON; the knobs below override it")
     for option, (field, kind) in _KNOBS.items():
         default = getattr(Recipe(), field)
-        told = "twice the rank" if field == "alpha" else default
+        told = _BY_DEFAULT.get(field, default)
         add(option, dest=field, type=kind, help=f"unset: {told}")
     add("--end-of-turn", default=DEFAULT_END_OF_TURN)
     add("--base-model", default=PACKAGED_BASE, help="the base as a person knows it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,18 @@ PACKAGED_FOLDER, PACKAGED_BASE = "gemma-3-270m", "google/gemma-3-270m"
 """The base that Inkstone prepares itself: its folder, and its name as a person knows it."""
 
 
+STEPS = 300
+"""So many steps are wanted where nobody says how long to train: 600 film reviews two at a time took a
+270M base from 0.5 % to 80.5 % of 200 held-out ones, and 100 of them in 13 steps did not even learn
+to end an answer."""
+
+MOST_EPOCHS = 5
+"""Few rows are not passed over more often than this where nobody says so."""
+
+BATCHES = ((2_000, 2), (8_000, 4))
+"""Up to how many sequences a step takes so many, where nobody says so; more of them take 8."""
+
+
 class Recipe(BaseModel):
     """How to train one LoRA adapter; every field has a default that suits a small base on a CPU."""
 
@@ -19,10 +32,11 @@ class Recipe(BaseModel):
 
     rank: Annotated[int, Field(ge=1, le=64)] = 16
     alpha: Annotated[int, Field(ge=1)] = 32
-    epochs: Annotated[float, Field(gt=0, le=100)] = 2.0
+    epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Where nobody says: as many as make 300 steps, five at most."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = LEARNING_RATE
     batch: Annotated[int, Field(ge=1, le=256)] = 8
-    """Sequences a step."""
+    """Sequences a step. Where nobody says: 2 up to 2,000 sequences, 4 up to 8,000."""
     share: Annotated[int, Field(ge=1, le=16)] = 4
     """How many neighbouring rows with a common prompt make one sequence."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -42,3 +56,16 @@ class Recipe(BaseModel):
     """How many checkpoints before the last are kept as adapter versions: the latest so many."""
     seed: int = 1
     threads: Annotated[int, Field(ge=1)] = 1
+
+    def settled(self, sequences: int) -> Recipe:
+        """Choose what nobody has chosen, by how much there is to learn from.
+
+        Args:
+            sequences: of one epoch.
+        """
+        small = (batch for most, batch in BATCHES if sequences <= most)
+        batch = self.batch if "batch" in self.model_fields_set else next(small, self.batch)
+        epochs = self.epochs
+        if "epochs" not in self.model_fields_set:
+            epochs = float(min(MOST_EPOCHS, math.ceil(STEPS * batch / sequences)))
+        return self.model_copy(update={"batch": batch, "epochs": epochs})

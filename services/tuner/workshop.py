@@ -94,7 +94,7 @@ def command_of(lease: Lease, place: Place, shop: Workshop) -> list[str]:
         "--rows", str(place.inputs / ROWS_FILE), "--name", spec.adapter,
         "--out", str(place.adapter), "--report", str(place.report), "--kept", str(place.kept),
         "--description", spec.description, "--end-of-turn", shop.end_of_turn,
-        "--recipe", recipe.model_dump_json(), "--gate", spec.gate.model_dump_json(),
+        "--recipe", recipe.model_dump_json(exclude_unset=True), "--gate", spec.gate.model_dump_json(),
         "--max-rows", str(shop.max_rows), "--max-seconds", str(shop.max_seconds),
         *([] if shop.license is None else ["--license", shop.license]),
         *([] if spec.holdout is None else ["--holdout", str(spec.holdout)]),

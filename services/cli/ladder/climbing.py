@@ -18,7 +18,8 @@ from services.cli.ladder.hosted import HostedModel
 from services.cli.ladder.plan import Plan
 from services.cli.ladder.record import Line, Record
 from services.cli.ladder.standing import standing
-from services.cli.ladder.training import Trainer, TrainingFailed, training_file
+from services.cli.ladder.training import Trainer, TrainingFailed
+from services.cli.ladder.training_rows import training_file
 from services.cli.patience import Reply
 from services.contracts.assistants import Profile
 from services.contracts.evaluation_cases import EvaluationCase

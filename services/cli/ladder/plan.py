@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,8 @@ from urllib.parse import quote
 
 from services.cli.failures import CommandError
 from services.cli.gateway import Gateway
-from services.contracts.adapters import ReplicaPage
-from services.contracts.assistants import Assistant, RetrievalPolicy
+from services.contracts.adapters import Replica, ReplicaPage
+from services.contracts.assistants import Assistant, Profile, RetrievalPolicy
 from services.contracts.datasets import DatasetPolicy, DatasetReport
 from services.contracts.evaluation_cases import EvaluationCase
 from services.contracts.ladder import RungLeftOut
@@ -29,6 +31,11 @@ from services.domain.ladder.rungs import Rung
 
 MOST_CASES = 10_000
 """Cases of one ladder: every rung asks them all."""
+
+LIVE_SECONDS = 30.0
+"""How long a replica is waited for."""
+
+_POLL_SECONDS = 0.2
 
 BaseStyle = Literal["auto", "chat", "text"]
 
@@ -80,36 +87,12 @@ async def plan_of(gateway: Gateway, wishes: Wishes) -> Plan:
     """
     cases = _cases(wishes.cases)
     found = await gateway.read(f"/admin/assistants/{quote(wishes.assistant, safe='')}", Assistant)
-    replicas = await gateway.read("/admin/replicas", ReplicaPage)
-    live = [one for one in replicas.data if one.live]
-    if not live:
-        raise CommandError("No replica is live, so nothing can answer; start the stack.")
-    base, profile = live[0], found.stable.profile
-    style = wishes.base_style
-    task = Task(
-        profile=profile,
-        labels=labels_of(cases),
-        brief=are_brief(cases),
-        schema=schema_of(profile, cases),
-        plain=base.chat_template_hash in PLAIN_TEMPLATES if style == "auto" else style == "text",
-    )
+    base = await _base(gateway)
+    task = _task(wishes.base_style, cases, found.stable.profile, base)
     policy = DatasetPolicy(accepted=list(wishes.accepted))
-    rows, findings = _rows(wishes, cases, task, policy)
-    reasons = {
-        rung: left_out(
-            rung,
-            task,
-            retrieves=found.stable.retrieval is not None,
-            rows=len(rows),
-            fewest=policy.rows_at_least,
-        )
-        for rung in wishes.rungs
-    }
-    rungs = [rung for rung, reason in reasons.items() if reason is None]
-    if not any(rung.target is None for rung in rungs):
-        told = "; ".join(f"{rung.name}: {reason}" for rung, reason in reasons.items() if reason)
-        raise CommandError(f"No rung of your own can be measured. {told}.")
-    _check_rows(wishes.train, findings, trains=any(rung.rows is not None for rung in rungs))
+    rows, report = _rows(wishes.train, cases, task, policy)
+    rungs, without = _parted(wishes.rungs, task, found, len(rows), policy)
+    _check_rows(wishes.train, report, trains=any(rung.rows is not None for rung in rungs))
     return Plan(
         assistant=found.id,
         base=base.base_model,
@@ -118,11 +101,57 @@ async def plan_of(gateway: Gateway, wishes: Wishes) -> Plan:
         cases=cases,
         rows=shuffled(rows, wishes.seed),
         rungs=rungs,
-        left_out=[RungLeftOut(name=one.name, reason=why) for one, why in reasons.items() if why],
+        left_out=without,
         inputs=_inputs(wishes, found, cases, base.base_fingerprint, plain=task.plain),
         train_hash=_digest(wishes.train.read_bytes()) if wishes.train else None,
-        cautions=list(_cautions(found, task, findings)),
+        cautions=_cautions(found, task, report),
     )
+
+
+async def _base(gateway: Gateway) -> Replica:
+    """Find a replica whose base answers; one that is silent for a moment is waited for."""
+    deadline = time.monotonic() + LIVE_SECONDS
+    while True:
+        replicas = await gateway.read("/admin/replicas", ReplicaPage)
+        for one in replicas.data:
+            if one.live:
+                return one
+        if time.monotonic() > deadline:
+            raise CommandError(
+                f"No replica was live for {LIVE_SECONDS:.0f} s, so nothing can answer; start the "
+                "stack."
+            )
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _task(
+    style: BaseStyle, cases: Sequence[EvaluationCase], profile: Profile, base: Replica
+) -> Task:
+    return Task(
+        profile=profile,
+        labels=labels_of(cases),
+        brief=are_brief(cases),
+        schema=schema_of(profile, cases),
+        plain=base.chat_template_hash in PLAIN_TEMPLATES if style == "auto" else style == "text",
+    )
+
+
+def _parted(
+    wanted: Sequence[Rung], task: Task, found: Assistant, rows: int, policy: DatasetPolicy
+) -> tuple[list[Rung], list[RungLeftOut]]:
+    """Part the rungs that can be measured from those that cannot, which say why."""
+    rungs, without = [], []
+    for rung in wanted:
+        retrieves = found.stable.retrieval is not None
+        why = left_out(rung, task, retrieves=retrieves, rows=rows, fewest=policy.rows_at_least)
+        if why is None:
+            rungs.append(rung)
+        else:
+            without.append(RungLeftOut(name=rung.name, reason=why))
+    if not any(rung.target is None for rung in rungs):
+        told = "; ".join(f"{one.name}: {one.reason}" for one in without)
+        raise CommandError(f"No rung of your own can be measured. {told}.")
+    return rungs, without
 
 
 def _cases(file: Path) -> list[EvaluationCase]:
@@ -135,16 +164,16 @@ def _cases(file: Path) -> list[EvaluationCase]:
 
 
 def _rows(
-    wishes: Wishes, cases: Sequence[EvaluationCase], task: Task, policy: DatasetPolicy
+    file: Path | None, cases: Sequence[EvaluationCase], task: Task, policy: DatasetPolicy
 ) -> tuple[list[Example], DatasetReport | None]:
     """Read the training rows, and have the gate look at them as they would be trained."""
-    if wishes.train is None:
+    if file is None:
         return [], None
-    with wishes.train.open("rb") as lines:
+    with file.open("rb") as lines:
         reading = read_examples(lines)
     if broken := [found for found in reading.findings if found.severity == "error"]:
         first = broken[0]
-        raise CommandError(f"{wishes.train}, line {first.rows[0]}: {first.message}. {first.mend}")
+        raise CommandError(f"{file}, line {first.rows[0]}: {first.message}. {first.mend}")
     trained = profile_of(Rung(rows=len(reading.examples)), task, [])
     written = (
         json.dumps(training_row(one, trained, [], grounded=False), ensure_ascii=False).encode()

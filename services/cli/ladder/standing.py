@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from services.chassis.errors import NotFound
+from services.chassis.errors import NotFound, Unavailable, UpstreamFailed, UpstreamTimeout
 from services.cli.failures import CommandError
 from services.cli.gateway import Gateway
 from services.contracts.assistants import AssistantWrite, Profile, RetrievalPolicy
 
-SEEN_SECONDS = 30.0
-"""How long until every gateway behind the URL should know a new assistant."""
+PATIENCE_SECONDS = 300.0
+"""How long replicas may take to load an adapter, and gateways to know a new assistant."""
 
 _POLL_SECONDS = 0.2
 
@@ -33,7 +34,8 @@ class Standing:
         """Let it serve, with an adapter version or on the base; returns once it is served.
 
         Raises:
-            CommandError: the gateway does not show it.
+            CommandError: no replica could take it for too long.
+            ServiceError: it cannot be served.
         """
         write = AssistantWrite(
             profile=self.profile,
@@ -41,15 +43,24 @@ class Standing:
             adapter=adapter,
             description="A rung of `inkstone ladder run`; it goes when the rung is measured.",
         )
-        await self.gateway.put_assistant(self.name, write)
-        deadline = time.monotonic() + SEEN_SECONDS
-        while not await self._is_seen():
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (await self._is_put(write, deadline) and await self._is_seen()):
             if time.monotonic() > deadline:
                 raise CommandError(
-                    f"The gateway does not show {self.name} after {SEEN_SECONDS:.0f} s; run the "
-                    "command again, it goes on where it stood."
+                    f"The gateway does not show {self.name} after {PATIENCE_SECONDS:.0f} s; run "
+                    "the command again, it goes on where it stood."
                 )
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _is_put(self, write: AssistantWrite, deadline: float) -> bool:
+        """Bind it; replicas that are away or slow to load are waited for."""
+        try:
+            await self.gateway.put_assistant(self.name, write)
+        except (Unavailable, UpstreamTimeout):
+            if time.monotonic() > deadline:
+                raise
+            return False
+        return True
 
     async def _is_seen(self) -> bool:
         try:
@@ -59,11 +70,12 @@ class Standing:
         return True
 
     async def take_down(self) -> None:
-        """Take it out of service; one that is not there is no fault."""
-        try:
+        """Take it out of service; one that is gone is no fault, nor a gateway that is away.
+
+        What ended the rung matters more, and the next run takes it down.
+        """
+        with contextlib.suppress(NotFound, Unavailable, UpstreamFailed, UpstreamTimeout):
             await self.gateway.peer.json("DELETE", f"/admin/assistants/{quote(self.name)}")
-        except NotFound:
-            return
 
 
 @asynccontextmanager

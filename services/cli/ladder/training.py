@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -17,24 +15,17 @@ from services.chassis.errors import Unavailable, UpstreamFailed, UpstreamTimeout
 from services.cli.failures import CommandError
 from services.cli.gateway import Gateway
 from services.cli.ladder.record import Line, Record
-from services.contracts.assistants import Profile, RetrievalPolicy
+from services.cli.ladder.training_rows import Told
 from services.contracts.files import FileObject
 from services.contracts.fine_tuning import FineTuningEventPage, FineTuningJob
-from services.contracts.knowledge import Passage
 from services.contracts.ladder import LadderPrices, RungTraining
-from services.domain.datasets.examples import Example
 from services.domain.ladder.money import training_usd
-from services.domain.ladder.rows import shows_passages, training_row
 from services.domain.ladder.rungs import Rung
-from services.domain.passages import Source, source_of
 
 POLL_SECONDS = 2.0
 """Between two looks at a training, once it has run for a while."""
 
 FIRST_POLL_SECONDS = 0.1
-
-SEARCHED_AT_ONCE = 4
-"""Searches for the passages of training rows at the same time."""
 
 PATIENCE_SECONDS = 300.0
 """How long the gateway may be away while a training runs."""
@@ -42,9 +33,6 @@ PATIENCE_SECONDS = 300.0
 EVENTS_PAGE = 100
 
 _OVER_IN_VAIN = ("failed", "cancelled")
-
-Told = Callable[[str], None]
-"""Takes where a training stands, in a few words."""
 
 
 class TrainingFailed(Exception):
@@ -67,7 +55,7 @@ class Trainer:
         rung: Rung,
         assistant: str,
         suffix: str,
-        rows: Callable[[], Any],
+        rows: Callable[[], Awaitable[bytes]],
         told: Told,
     ) -> RungTraining:
         """Train the adapter of a rung, or go on with what was begun.
@@ -86,11 +74,11 @@ class Trainer:
         if not begun or (await self._job(begun[-1])).status in _OVER_IN_VAIN:
             told("preparing the rows")
             await self._begin(rung, assistant, suffix, await rows(), len(begun))
-        job = await self._over(self.record.jobs(rung.name)[-1], told)
+        job, seen = await self._over(self.record.jobs(rung.name)[-1], told)
         if job.fine_tuned_model is None:
             why = job.error.message if job.error else f"the job {job.id} was {job.status}"
             raise TrainingFailed(why.rstrip("."))
-        seconds = await self._seconds(job)
+        seconds = max(seen, await self._seconds(job))
         trained = RungTraining(
             job=job.id,
             adapter=job.fine_tuned_model,
@@ -129,14 +117,17 @@ class Trainer:
             await peer.json("DELETE", f"/v1/files/{quote(file.id)}")
         self.record.add(Line(rung=rung.name, job=FineTuningJob.model_validate(made).id))
 
-    async def _over(self, id_: str, told: Told) -> FineTuningJob:
-        """Wait until a job is over."""
+    async def _over(self, id_: str, told: Told) -> tuple[FineTuningJob, float]:
+        """Wait until a job is over, and tell for how many seconds it was seen to be worked on."""
         heard, pause = time.monotonic(), FIRST_POLL_SECONDS
+        began: float | None = None
         while True:
             try:
                 job = await self._job(id_)
                 if job.status in ("succeeded", *_OVER_IN_VAIN):
-                    return job
+                    return job, 0.0 if began is None else time.monotonic() - began
+                if began is None and job.status != "queued":
+                    began = time.monotonic()
                 told(await self._stage(job))
                 heard = time.monotonic()
             except (Unavailable, UpstreamFailed, UpstreamTimeout) as error:
@@ -166,7 +157,10 @@ class Trainer:
         return "training"
 
     async def _seconds(self, job: FineTuningJob) -> float:
-        """Tell how long a worker had a job: from its first event but the queuing until its end."""
+        """Tell how long a worker had a job by its events, after that of the queuing, to its end.
+
+        They begin when the base is loaded; what was seen of it before is not lost by this.
+        """
         times, after = [float(job.created_at)], None
         while True:
             page = await self._events(job.id, limit=EVENTS_PAGE, after=after)
@@ -188,50 +182,3 @@ class Trainer:
         path = f"/v1/fine_tuning/jobs/{quote(id_)}/events"
         reply = await self.gateway.peer.json("GET", path, params=params)
         return FineTuningEventPage.model_validate(reply)
-
-
-async def training_file(
-    gateway: Gateway,
-    rows: Sequence[Example],
-    profile: Profile,
-    policy: RetrievalPolicy | None,
-    told: Told,
-) -> bytes:
-    """Write rows as the adapter will be asked; with a policy, with the passages it would find."""
-    turns, done = asyncio.Semaphore(SEARCHED_AT_ONCE), 0
-
-    async def written(row: Example) -> bytes:
-        nonlocal done
-        sources: Sequence[Source] = ()
-        if policy is not None and not shows_passages(row, profile):
-            async with turns:
-                sources = await _sources(gateway, policy, row.question)
-            done += 1
-            told(f"passages for {done} of {len(rows)} rows")
-        found = training_row(row, profile, sources, grounded=policy is not None)
-        return json.dumps(found, ensure_ascii=False).encode()
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(written(row)) for row in rows]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
-    return b"\n".join(task.result() for task in tasks)
-
-
-async def _sources(gateway: Gateway, policy: RetrievalPolicy, question: str) -> list[Source]:
-    """Find the passages that an assistant of this policy would be shown."""
-    fields: dict[str, Any] = {
-        "min_score": policy.min_score,
-        "mode": policy.mode,
-        "expand": policy.expand,
-        "diversity": policy.diversity,
-        "filter": policy.filter and policy.filter.model_dump(mode="json"),
-    }
-    given = {name: value for name, value in fields.items() if value is not None}
-    found: list[Passage] = []
-    for collection in policy.collections:
-        result = await gateway.search(collection, question, policy.top_k, **given)
-        found += result.data
-    found.sort(key=lambda passage: passage.score, reverse=True)
-    return [source_of(passage) for passage in found[: policy.top_k]]
