@@ -17,6 +17,7 @@ from openai import AsyncOpenAI
 from services.chassis.errors import Unauthenticated
 from services.chassis.http import Deadlines, Peer, open_session
 from services.cli.gateway import Gateway
+from services.cli.home import local_url
 
 UPLOAD_SECONDS = 300.0
 """How long one call of a command may take; uploads and warming an adapter need minutes."""
@@ -59,8 +60,9 @@ class Connection:
 
 def connect(
     url: Annotated[
-        str, typer.Option(envvar="INKSTONE_URL", help="The gateway's base URL.")
-    ] = "http://127.0.0.1:8000",
+        str | None,
+        typer.Option(envvar="INKSTONE_URL", help="The gateway; the local stack's if unset."),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(envvar="INKSTONE_API_KEY", help="An API key; the local admin key if unset."),
@@ -69,11 +71,11 @@ def connect(
         Path, typer.Option(envvar="INKSTONE_HOME", help="The local stack's folder.")
     ] = Path(".inkstone"),
 ) -> Connection:
-    """Take the given key, or the local stack's admin key."""
+    """Take the given URL and key, or those of the local stack."""
     file = home / "keys" / "admin.key"
     if key is None and file.exists():
         key = file.read_text().strip()
-    return Connection(url.rstrip("/"), key, file)
+    return Connection((url or local_url(home)).rstrip("/"), key, file)
 
 
 def connected(
