@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from services.chassis.errors import ServiceError
 from services.chassis.http import Peer
 from services.cli.answer_judging import Judging
-from services.cli.patience import PATIENCE_SECONDS, patiently
+from services.cli.patience import PATIENCE_SECONDS, Reply, patiently
 from services.contracts.evaluation_cases import EvaluationCase
 from services.contracts.evaluations import AnswerResult
 from services.contracts.rollouts import ARM_HEADER
@@ -41,15 +41,23 @@ class Asked:
         return arm if arm in ("stable", "candidate") and ":" in self.name else None
 
 
+Respond = Callable[[EvaluationCase], Awaitable[Reply]]
+"""Answers one case with a chat completion in OpenAI's shape."""
+
+
 @dataclass(slots=True)
 class Assistants:
     """The gateway's assistants, asked a few cases at once."""
 
     peer: Peer
     concurrent: int
-    judging: Judging
+    judging: Judging | None = None
+    """What judges the answers; rules and the gateway's embeddings alone when unset."""
     patience_seconds: float = PATIENCE_SECONDS
     """How long a case is asked again while the gateway has no room or cannot be reached."""
+
+    def __post_init__(self) -> None:
+        self.judging = self.judging or Judging(self.peer)
 
     async def check(self, asked: Asked) -> None:
         """Make sure that the model is there and the key may use it.
@@ -59,7 +67,7 @@ class Assistants:
         """
         await self.peer.json("GET", f"/v1/models/{quote(asked.model, safe='@')}")
 
-    async def answers(
+    def answers(
         self, asked: Asked, todo: Sequence[tuple[EvaluationCase, int]]
     ) -> AsyncIterator[AnswerResult]:
         """Ask cases, each with the number of its repeat, and give answers as they come.
@@ -68,11 +76,17 @@ class Assistants:
             CommandError: the gateway has no room for too long.
             ServiceError: every further case would fail in the same way.
         """
+        return self.judged(partial(self.reply, asked), todo)
+
+    async def judged(
+        self, respond: Respond, todo: Sequence[tuple[EvaluationCase, int]]
+    ) -> AsyncIterator[AnswerResult]:
+        """Have cases answered, a few at once, and give the judged answers as they come."""
         turns = asyncio.Semaphore(self.concurrent)
 
         async def in_turn(case: EvaluationCase, repeat: int) -> AnswerResult:
             async with turns:
-                return await self._answer(asked, case, repeat)
+                return await self._answer(respond, case, repeat)
 
         tasks = [asyncio.ensure_future(in_turn(*one)) for one in todo]
         try:
@@ -83,30 +97,29 @@ class Assistants:
                 one.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _answer(self, asked: Asked, case: EvaluationCase, repeat: int) -> AnswerResult:
+    async def reply(self, asked: Asked, case: EvaluationCase) -> Reply:
+        """Ask one case, again while there is no room."""
         body = {"model": asked.model, "messages": [turn.model_dump() for turn in case.turns]}
         headers = {ARM_HEADER: asked.arm} if asked.arm else {}
-        began = time.perf_counter()
+        return await patiently(
+            self.peer, "/v1/chat/completions", body, headers, seconds=self.patience_seconds
+        )
+
+    async def _answer(self, respond: Respond, case: EvaluationCase, repeat: int) -> AnswerResult:
         try:
-            reply = await patiently(
-                self.peer,
-                "/v1/chat/completions",
-                body,
-                headers=headers,
-                seconds=self.patience_seconds,
-            )
+            reply = await respond(case)
         except ServiceError as error:
             if error.code in _ENDS_ALL:
                 raise
             return AnswerResult(
                 case=case.id, repeat=repeat, passed=False, error=f"{error.code}: {error.message}"
             )
-        return await self._judged(case, repeat, reply, time.perf_counter() - began)
+        return await self._judged(case, repeat, reply.body, reply.seconds)
 
     async def _judged(
         self, case: EvaluationCase, repeat: int, reply: Mapping[str, Any], seconds: float
     ) -> AnswerResult:
-        message, block = reply["choices"][0]["message"], reply.get("inkstone", {})
+        message, block = reply["choices"][0]["message"], reply.get("inkstone") or {}
         answer = Answer(
             message.get("content") or message.get("refusal") or "",
             block.get("outcome") == "abstained",
@@ -115,8 +128,10 @@ class Assistants:
                 for one in reply.get("citations", ())
             },
         )
+        assert self.judging is not None
         judgement = await self.judging.judged(case, answer)
         usage = reply.get("usage") or {}
+        details = usage.get("prompt_tokens_details") or {}
         return AnswerResult(
             case=case.id,
             repeat=repeat,
@@ -128,6 +143,7 @@ class Assistants:
             adapter=block.get("adapter"),
             milliseconds=round(seconds * 1000, 1),
             prompt_tokens=usage.get("prompt_tokens", 0),
+            cached_tokens=details.get("cached_tokens") or 0,
             completion_tokens=usage.get("completion_tokens", 0),
             cost_usd=block.get("cost_usd", 0.0),
         )

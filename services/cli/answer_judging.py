@@ -144,7 +144,7 @@ class Judging:
             reply = await patiently(
                 self._gateway(), "/v1/embeddings", body, seconds=self.patience_seconds
             )
-            found = sorted(reply["data"], key=lambda one: int(one["index"]))
+            found = sorted(reply.body["data"], key=lambda one: int(one["index"]))
             self._vectors |= {
                 text: one["embedding"] for text, one in zip(missing, found, strict=True)
             }

@@ -19,6 +19,26 @@ from pydantic import BaseModel, ValidationError
 
 from services.cli.failures import CommandError
 
+
+def whole_lines(path: Path) -> list[str]:
+    """Read the lines that count, and cut off what follows them; none where there is no file."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    kept = content[: content.rfind(b"\n") + 1]
+    if kept != content:
+        with path.open("r+b") as file:
+            file.truncate(len(kept))
+    return kept.decode().split("\n")[:-1]
+
+
+def append(file: IO[str], line: object) -> None:
+    """Write one line; it is on the disk when this returns."""
+    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
 HeadingT = TypeVar("HeadingT", bound=BaseModel)
 LineT = TypeVar("LineT", bound=BaseModel)
 
@@ -37,10 +57,7 @@ class Journal(Generic[HeadingT, LineT]):
         Raises:
             CommandError: the file is no such journal.
         """
-        if not self.path.exists():
-            return None, []
-        whole = self.path.read_bytes()
-        lines = whole[: whole.rfind(b"\n") + 1].split(b"\n")[:-1]
+        lines = _complete(self.path)
         if not lines:
             return None, []
         try:
@@ -64,17 +81,16 @@ class Journal(Generic[HeadingT, LineT]):
                     f"{self.path} is being written by another command; wait for it, or choose "
                     "another --out."
                 ) from error
-            whole = self.path.read_bytes()
-            file.truncate(whole.rfind(b"\n") + 1)
-            if b"\n" not in whole:
-                self._write(file, self.heading)
+            if not whole_lines(self.path):
+                append(file, self.heading.model_dump(mode="json"))
             yield file
 
     def add(self, file: IO[str], line: LineT) -> None:
         """Write one line; it is on the disk when this returns."""
-        self._write(file, line)
+        append(file, line.model_dump(mode="json"))
 
-    def _write(self, file: IO[str], line: BaseModel) -> None:
-        file.write(json.dumps(line.model_dump(mode="json"), ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+
+def _complete(path: Path) -> list[bytes]:
+    """Read the lines that count and leave the file alone: another process may be writing."""
+    content = path.read_bytes() if path.exists() else b""
+    return content[: content.rfind(b"\n") + 1].split(b"\n")[:-1]

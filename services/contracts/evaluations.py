@@ -64,6 +64,8 @@ class AnswerResult(Wire):
     milliseconds: float = 0.0
     """Until the whole answer was there."""
     prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt tokens."""
     completion_tokens: int = 0
     cost_usd: float = 0.0
 
