@@ -33,6 +33,8 @@ names. `inkstone up` sets what joins the processes of one machine; what you set 
 | `INKSTONE_MODELS_DIR` | `models` in the home | prepared models; homes may share one folder |
 | `INKSTONE_URL` | where the local stack was last started | the gateway of the client commands |
 | `INKSTONE_API_KEY` | the home's own key | the key that the client commands send |
+| `INKSTONE_TEACHER_KEY` | none | the key of the model that `inkstone distil` asks |
+| `INKSTONE_JUDGE_KEY` | none | the key of the model that judges answers for a command |
 """
 
 

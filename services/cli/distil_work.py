@@ -55,8 +55,10 @@ class Source:
 
     compose: Compose
     profile: Profile
-    assistant: str | None
-    release: Release | None
+    answer_tokens: int
+    """How long an answer may be unless the command says otherwise."""
+    assistant: str | None = None
+    release: Release | None = None
 
 
 @dataclass(frozen=True, slots=True)

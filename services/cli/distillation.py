@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from services.chassis.completions import Endpoint, endpoint_url
-from services.chassis.http import open_session
+from services.chassis.http import Peer, open_session
 from services.cli.answer_evaluation import EntailmentModel, JudgeKey, JudgeModel, JudgeUrl
 from services.cli.answer_evaluation import StyleFile as StyleOption
 from services.cli.answer_judging import JudgingOptions, key_from, open_judging
@@ -125,51 +125,35 @@ async def distil(
         raise CommandError(f"{out.parent} is no folder; choose another place with --out.")
     if assistant is not None and profile is not None:
         raise CommandError("--assistant brings its own profile; leave --profile out.")
-    read = _prompts(prompts)
-    added = _object(extra)
+    read, added = _prompts(prompts), _object(extra)
     prices = _prices(price_in, price_out, budget_usd)
-    judging_options = JudgingOptions(
-        judge, judge_model, judge_key_env, style, entailment, concurrent
-    )
+    judging = JudgingOptions(judge, judge_model, judge_key_env, style, entailment, concurrent)
     async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(open_session(connections=concurrent + 4))
-        endpoint = Endpoint(
-            "teacher",
-            endpoint_url(teacher),
-            session,
-            key_from(key_env, KEY_VARIABLE),
-            timeout_seconds=timeout_seconds,
-            patience_seconds=patience,
-        )
         peer = None
         if assistant is not None:
             peer = (await stack.enter_async_context(connection.gateway())).peer
             source = await _of_assistant(peer, assistant)
         else:
-            served = _profile(profile) if profile else Profile()
-            source = Source(FromProfile(served), served, None, None)
-        judging = await stack.enter_async_context(open_judging(judging_options, peer))
-        sampling = source.profile.sampling
-        usual = sampling.temperature if samples == 1 else VARIED
-        length = sampling.max_tokens if assistant or profile else ANSWER_TOKENS
-        parameters: dict[str, Any] = {
-            "temperature": usual if temperature is None else temperature,
-            "max_completion_tokens": max_tokens or length,
-        }
-        if source.profile.output_schema is not None:
-            schema = {"name": "answer", "schema": source.profile.output_schema, "strict": True}
-            parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
+            source = _of_profile(profile)
+        session = await stack.enter_async_context(open_session(connections=concurrent + 4))
         work = Distillation(
             console=Console(),
             prompts=read,
             prompts_file=prompts,
             out=out,
-            teacher=endpoint,
+            teacher=Endpoint(
+                "teacher",
+                endpoint_url(teacher),
+                session,
+                key_from(key_env, KEY_VARIABLE),
+                timeout_seconds=timeout_seconds,
+                patience_seconds=patience,
+            ),
             model=model,
-            parameters={**parameters, **added},
+            parameters={**_parameters(source, samples, temperature, max_tokens), **added},
             instructions=instructions.read_text("utf-8").strip() if instructions else "",
             source=source,
-            judging=judging,
+            judging=await stack.enter_async_context(open_judging(judging, peer)),
             standard=Standard(
                 checks=_checks(checks) if checks else (),
                 schema=source.profile.output_schema,
@@ -186,12 +170,41 @@ async def distil(
         await work.run(fresh=fresh)
 
 
-async def _of_assistant(peer: Any, assistant: str) -> Source:
+def _parameters(
+    source: Source, samples: int, temperature: float | None, max_tokens: int | None
+) -> dict[str, Any]:
+    """Choose what every request holds beside its messages, by what the profile is served with."""
+    sampling, schema = source.profile.sampling, source.profile.output_schema
+    usual = sampling.temperature if samples == 1 else VARIED
+    chosen: dict[str, Any] = {
+        "temperature": usual if temperature is None else temperature,
+        "max_completion_tokens": max_tokens or source.answer_tokens,
+    }
+    if schema is not None:
+        form = {"name": "answer", "schema": schema, "strict": True}
+        chosen["response_format"] = {"type": "json_schema", "json_schema": form}
+    return chosen
+
+
+def _of_profile(file: Path | None) -> Source:
+    if file is None:
+        return Source(FromProfile(Profile()), Profile(), ANSWER_TOKENS)
+    profile = Profile.model_validate_json(file.read_text(encoding="utf-8"))
+    return Source(FromProfile(profile), profile, profile.sampling.max_tokens)
+
+
+async def _of_assistant(peer: Peer, assistant: str) -> Source:
     found = Assistant.model_validate(
         await peer.json("GET", f"/admin/assistants/{quote(assistant, safe='')}")
     )
     release = found.stable
-    return Source(FromAssistant(peer, assistant, release.id), release.profile, assistant, release)
+    return Source(
+        FromAssistant(peer, assistant, release.id),
+        release.profile,
+        release.profile.sampling.max_tokens,
+        assistant,
+        release,
+    )
 
 
 def _prompts(file: Path) -> Prompts:
@@ -203,10 +216,6 @@ def _prompts(file: Path) -> Prompts:
         ) from error
     except CasesError as error:
         raise CommandError(f"{file}, {error}.") from error
-
-
-def _profile(file: Path) -> Profile:
-    return Profile.model_validate_json(file.read_text(encoding="utf-8"))
 
 
 def _checks(file: Path) -> list[Check]:

@@ -22,14 +22,14 @@ def open_entailment(name: str) -> Entails:
     Raises:
         CommandError: it is not there, or tells no entailment.
     """
+    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+        raise CommandError(f"{name} is no folder; name a CrossEncoder's folder.")
     try:
         from sentence_transformers import CrossEncoder
     except ImportError as error:
         raise CommandError(
             "A model of entailment needs sentence-transformers; install the extra `retriever`."
         ) from error
-    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
-        raise CommandError(f"{name} is no folder; name a CrossEncoder's folder.")
     try:
         model: Any = CrossEncoder(str(Path(name).expanduser()) if "~" in name else name)
     except (OSError, ValueError) as error:

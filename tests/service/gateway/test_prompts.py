@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +19,19 @@ PROFILE = {
 }
 
 
-@pytest.fixture
-async def stack(tmp_path: Path) -> AsyncIterator[ChatStack]:
-    async with chat_stack(tmp_path) as made:
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ChatStack]:
+    async with chat_stack(tmp_path_factory.mktemp("stack")) as made:
         await made.bind(profile=PROFILE, retrieval={"collections": ["handbook"], "top_k": 2})
         yield made
+
+
+@pytest.fixture
+def stack(shared: ChatStack) -> ChatStack:
+    shared.gateway.retriever.passages = []
+    shared.gateway.retriever.searches.clear()
+    shared.engine.requests.clear()
+    return shared
 
 
 def asked(*turns: str) -> dict[str, Any]:
