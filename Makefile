@@ -7,7 +7,8 @@ export INKSTONE_HOME ?= .inkstone
 export PYTHONDONTWRITEBYTECODE=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-again test-long check reference shape bench lock clean
+.PHONY: help setup demo up test test-again test-long check reference shape bench lock clean \
+	prometheus
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +30,10 @@ check: setup ## lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: setup ## unit, service and system tests
+prometheus: setup ## fetch the prometheus and promtool that the tests of dashboards and alerts run
+	@VENV=$(VENV) bash tools/prometheus.sh
+
+test: setup prometheus ## unit, service and system tests
 	$(BIN)/pytest -m "not long" --durations=10
 
 test-again: setup ## only what failed in the last `make test`
@@ -39,7 +43,7 @@ test-again: setup ## only what failed in the last `make test`
 test-long: setup ## the long campaigns: kills, chaos, soak
 	$(BIN)/pytest -m long
 
-reference: setup ## write the pages of docs/ that come from the code
+reference: setup ## write what comes from the code: pages of docs/, dashboards, alerts
 	$(BIN)/python tools/reference.py
 
 shape: setup ## print the shape of the code beside the shape we aim at

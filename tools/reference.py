@@ -1,4 +1,4 @@
-"""Write docs/settings.md, docs/metrics.md and docs/errors.md from the code.
+"""Write what comes from the code: pages of docs/, dashboards and alerts of deploy/.
 
 python tools/reference.py            writes them
 python tools/reference.py --check    says which are out of date, and fails
@@ -12,23 +12,26 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tools.monitoring.files import monitoring_files  # noqa: E402
 from tools.reference_errors import errors_page  # noqa: E402
 from tools.reference_metrics import metrics_page  # noqa: E402
 from tools.reference_settings import settings_page  # noqa: E402
 
 
 def main() -> int:
-    """Write the pages, or compare them."""
+    """Write the files, or compare them."""
     check = "--check" in sys.argv[1:]
     stale = []
-    for name, text in (
-        ("settings", settings_page()),
-        ("metrics", metrics_page()),
-        ("errors", errors_page(ROOT / "services")),
-    ):
-        path = ROOT / "docs" / f"{name}.md"
+    files = {
+        "docs/settings.md": settings_page(),
+        "docs/metrics.md": metrics_page(),
+        "docs/errors.md": errors_page(ROOT / "services"),
+        **monitoring_files(),
+    }
+    for name, text in files.items():
+        path = ROOT / name
         if not path.exists() or path.read_text() != text:
-            stale.append(str(path.relative_to(ROOT)))
+            stale.append(name)
             if not check:
                 path.write_text(text)
     for name in stale:

@@ -52,6 +52,7 @@ async def open_answering(
         metrics,
         in_flight=lambda: admission.in_flight,
         ledger_lag=lambda: rows.lag_seconds,
+        daily_budget_usd=settings.daily_budget_usd,
     )
     meter = Meter(
         Prices(**settings.prices.model_dump()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
@@ -167,12 +168,22 @@ class ChatMetrics:
 
 
 def expose_gauges(
-    registry: CollectorRegistry, *, in_flight: Callable[[], float], ledger_lag: Callable[[], float]
+    registry: CollectorRegistry,
+    *,
+    in_flight: Callable[[], float],
+    ledger_lag: Callable[[], float],
+    daily_budget_usd: float | None,
 ) -> None:
-    """Show how many requests run and how far the ledger is behind them."""
+    """Show how many requests run, how far the ledger is behind them, and the budget."""
     gauge = Gauge("inkstone_inflight", "Requests in flight.", registry=registry)
     gauge.set_function(in_flight)
     lag = Gauge(
         "inkstone_ledger_lag_seconds", "Age of the oldest unwritten row.", registry=registry
     )
     lag.set_function(ledger_lag)
+    budget = Gauge(
+        "inkstone_daily_budget_usd",
+        "What all answers of 24 hours should cost at the most; NaN without a budget.",
+        registry=registry,
+    )
+    budget.set(math.nan if daily_budget_usd is None else daily_budget_usd)

@@ -26,7 +26,7 @@ from services.gateway.registry import replicas
 from services.gateway.registry.bootstrap import register_bootstrap_keys
 from services.gateway.registry.changes import Registry
 from services.gateway.registry.database import open_database
-from services.gateway.registry.gauges import expose_registry, open_adapter_gauge
+from services.gateway.registry.gauges import expose_registry, open_adapter_gauge, open_key_gauge
 from services.gateway.registry.keeper import SnapshotKeeper
 from services.gateway.registry.key_usage import KeyUsage
 from services.gateway.registry.listening import FIRST_PAUSE_SECONDS, Listener
@@ -156,11 +156,15 @@ async def _open_registry(stack: contextlib.AsyncExitStack, settings: Settings) -
 def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
     registry = resources.registry
     held = open_adapter_gauge(registry.keeper, resources.metrics)
+    expiring = open_key_gauge(
+        registry.keeper, resources.metrics, limit=settings.limits.metric_label_values
+    )
     tend = partial(replicas.tend, registry, forget_seconds=settings.replica_forget_seconds)
     return (
         Loop("snapshot", settings.snapshot_poll_seconds, registry.keeper.refresh),
         Loop("replicas", settings.heartbeat_seconds, tend),
         Loop("replica_metrics", settings.heartbeat_seconds, held.show),
+        Loop("key_metrics", settings.heartbeat_seconds, expiring.show),
         Loop("rollouts", settings.rollouts.look_seconds, resources.controller.look),
         Loop(
             "rollout_metrics",

@@ -255,6 +255,8 @@ class Settings(ServiceSettings):
 
     prices: TokenPrices = TokenPrices()
     """What tokens cost."""
+    daily_budget_usd: float | None = Field(default=None, gt=0)
+    """What all answers of 24 hours should cost at the most; an alert tells, nothing is refused."""
 
     @property
     def registry_url(self) -> str:

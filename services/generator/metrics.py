@@ -33,7 +33,7 @@ class Metrics:
 
 def open_metrics(registry: CollectorRegistry) -> Metrics:
     """Register the agent's series."""
-    return Metrics(
+    metrics = Metrics(
         adapter_ready=Gauge(
             "inkstone_adapter_ready",
             "1 when the adapter version is proven on this replica.",
@@ -78,3 +78,9 @@ def open_metrics(registry: CollectorRegistry) -> Metrics:
             registry=registry,
         ),
     )
+    # A counter that begins at 1 hides its first failure from `increase()`.
+    for kind in ("refused", "postponed"):
+        metrics.load_failures.labels(kind=kind)
+    for loop in ("engine", "heartbeat", "reconcile"):
+        metrics.loop_failures.labels(loop=loop)
+    return metrics

@@ -34,6 +34,8 @@ class Metrics:
     upkeep_failures: Counter
     spool_bytes: Gauge
     ingestion_batch_chunks: Histogram
+    ingestion_waiting_files: Gauge
+    ingestion_lag_seconds: Gauge
 
 
 def open_metrics(registry: CollectorRegistry) -> Metrics:
@@ -139,5 +141,16 @@ def open_metrics(registry: CollectorRegistry) -> Metrics:
             "Chunks that an ingestion job stored together.",
             registry=registry,
             buckets=(1, 8, 32, 64, 128, 256, 512, 1024, 4096),
+        ),
+        ingestion_waiting_files=Gauge(
+            "inkstone_ingestion_waiting_files",
+            "Files of ingestion jobs that wait their turn; retrievers on one catalogue say the "
+            "same.",
+            registry=registry,
+        ),
+        ingestion_lag_seconds=Gauge(
+            "inkstone_ingestion_lag_seconds",
+            "For how long an ingestion job with files that could be worked on has had no turn.",
+            registry=registry,
         ),
     )

@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -27,7 +28,7 @@ from services.contracts.jobs import (
 )
 from services.tuner.gateway import JobQueue
 from services.tuner.recipe import Recipe
-from services.tuner.watching import Watch
+from services.tuner.watching import Status, Watch
 
 RECIPE_INVALID = "recipe_invalid"
 """The code of a job whose knobs are not known or out of range."""
@@ -45,6 +46,9 @@ class JobMetrics:
             ["status"],
             registry=registry,
         )
+        # A counter that begins at 1 hides its first failure from `increase()`.
+        for status in get_args(Status):
+            self.finished.labels(status)
         self.loss = Gauge(
             "inkstone_training_loss", "Loss of the training that runs", registry=registry
         )

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.domain.preflight import PreflightError
 from tests.fakes.engine_completions import Completions
 from tests.fakes.engine_generation import Call, echo
+from tests.fakes.engine_metrics import exposition
 from tests.fakes.engine_replies import (
     EngineRefusal,
     dead,
@@ -195,10 +196,8 @@ class FakeEngine:
         return json_reply({"version": self._version})
 
     async def _metrics(self, _: Request) -> Response:
-        labels = f'{{engine="0",model_name="{self.base_model}"}}'
-        text = (
-            f"vllm:num_requests_running{labels} {float(self.in_flight)}\n"
-            f"vllm:num_requests_waiting{labels} {float(self.slots.waiting)}\n"
+        text = exposition(
+            self.base_model, self.in_flight, self.slots.waiting, len(self.generations())
         )
         return Response(text, media_type="text/plain")
 

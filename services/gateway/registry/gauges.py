@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 import time
 from dataclasses import dataclass
 
@@ -60,3 +62,37 @@ def open_adapter_gauge(keeper: SnapshotKeeper, metrics: CollectorRegistry) -> Ad
         registry=metrics,
     )
     return AdapterGauge(keeper, ready)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyGauge:
+    """When keys expire, so that nobody finds out by being refused."""
+
+    keeper: SnapshotKeeper
+    expires: Gauge
+    limit: int
+    """Of more keys than this, those that expire first are shown."""
+
+    async def show(self) -> None:
+        """Show what the snapshot says now; a key that expires never has no series."""
+        ends = dict[tuple[str, str], float]()
+        for caller in self.keeper.current.callers.values():
+            # A key that is being rotated has several secrets; the last of them counts.
+            key = (caller.tenant, caller.key_id)
+            at = math.inf if caller.expires_at is None else caller.expires_at
+            ends[key] = max(at, ends.get(key, 0.0))
+        ending = [(at, key) for key, at in ends.items() if at < math.inf]
+        self.expires.clear()
+        for at, key in heapq.nsmallest(self.limit, ending):
+            self.expires.labels(*key).set(at)
+
+
+def open_key_gauge(keeper: SnapshotKeeper, metrics: CollectorRegistry, *, limit: int) -> KeyGauge:
+    """Make the gauge."""
+    expires = Gauge(
+        "inkstone_key_expires_timestamp_seconds",
+        "When an API key expires; keys that expire first, where there are many.",
+        ["tenant", "key"],
+        registry=metrics,
+    )
+    return KeyGauge(keeper, expires, limit)

@@ -47,6 +47,9 @@ class RolloutMetrics:
             ["event"],
             registry=registry,
         )
+        # A counter that begins at 1 hides its first move from `increase()`.
+        for event in Event:
+            self._moves.labels(event.value)
 
     def moved(self, event: Event) -> None:
         """Count a move."""

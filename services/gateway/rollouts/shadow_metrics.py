@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -35,12 +35,16 @@ class ShadowMetrics:
             ["reason"],
             registry=registry,
         )
+        for reason in get_args(DropReason):
+            self._dropped.labels(reason)
         self._tokens = Counter(
             "inkstone_shadow_tokens_total",
             "Tokens of unseen answers.",
             ["direction"],
             registry=registry,
         )
+        for direction in ("prompt", "completion"):
+            self._tokens.labels(direction)
         self._cost = Counter(
             "inkstone_shadow_cost_usd_total", "Cost of unseen answers.", registry=registry
         )

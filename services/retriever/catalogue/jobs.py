@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, case, delete, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts.ingestion import Ingestion, IngestionItem
@@ -178,6 +179,26 @@ class Jobs:
         waiting = {row.segment for row in rows if row.state == "waiting"}
         failed = [row.segment for row in rows if row.segment not in waiting]
         return Segments(frozenset(waiting), tuple(failed))
+
+    async def backlog(self) -> tuple[int, float]:
+        """Count the files that could be worked on, and the seconds the least served job waits.
+
+        A job that is paused waits for nothing, and one that a worker holds does not wait.
+        """
+        clock = time.time()
+        mine = (job_items.c.job == jobs.c.number) & (job_items.c.removes == 0)
+        waiting = mine & (job_items.c.state == "waiting")
+        counted = select(func.count()).select_from(jobs).join(job_items, waiting)
+        turned = case((jobs.c.claimed_at > 0, jobs.c.claimed_at), else_=jobs.c.created_at)
+        idle = select(func.min(turned)).where(
+            jobs.c.status.in_(("queued", "running")),
+            jobs.c.lease_until < clock,
+            exists().where(waiting),
+        )
+        async with self._database.read() as connection:
+            files = await connection.scalar(counted.where(jobs.c.status.in_(("queued", "running"))))
+            since = await connection.scalar(idle)
+        return files or 0, 0.0 if since is None else max(0.0, clock - since)
 
     async def _turn(
         self,

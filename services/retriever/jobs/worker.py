@@ -102,7 +102,10 @@ class Workers:
             await asyncio.sleep(TIDY_SECONDS)
 
     async def tidy(self) -> None:
-        """Clear away once; of several processes that share the catalogue one does."""
+        """Count what waits, and clear away; of processes that share a catalogue one clears."""
+        files, seconds = await self.jobs.backlog()
+        self.metrics.ingestion_waiting_files.set(files)
+        self.metrics.ingestion_lag_seconds.set(seconds)
         if not await self.members.leads():
             return
         await self.jobs.forget(time.time() - self.settings.keep_finished_seconds)

@@ -1,0 +1,1 @@
+"""Dashboards, recording rules and alerts, written as code and rendered into `deploy/`."""
