@@ -1,4 +1,4 @@
-"""The packaged embedding model, and one retriever that runs on it."""
+"""The packaged embedding model for torch, and one retriever that runs on the one for ONNX."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.retriever.embedding_model import prepare_embedding_model, prepare_onnx_model
+from services.retriever.embedding_model import prepare_embedding_model
 from tests.service.retriever.retriever import Client
 from tests.system.retriever.process import real_retriever
 
@@ -16,14 +16,6 @@ from tests.system.retriever.process import real_retriever
 def anyio_backend() -> str:
     """Let one retriever serve many tests."""
     return "asyncio"
-
-
-@pytest.fixture(scope="session")
-def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the packaged model, prepared for ONNX Runtime."""
-    folder = tmp_path_factory.mktemp("models")
-    prepare_onnx_model(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

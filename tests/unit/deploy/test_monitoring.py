@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.prometheus import MISSING, PROMTOOL
+from tests.unit.docs.test_documented import check_command
 from tools.monitoring.alerts import ALERTS
 from tools.monitoring.files import BOARDS, expressions, metrics_of
 from tools.monitoring.grafana import WIDTH
@@ -106,3 +108,16 @@ def promtool(*arguments: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize("path", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.stem)
+def test_commands_and_codes_that_pages_name_exist(path: Path) -> None:
+    text = path.read_text()
+    for line in re.findall(r"`inkstone ([^`]+)`", text):
+        check_command(shlex.split(line))
+    codes = (ROOT / "docs" / "errors.md").read_text()
+    for code in re.findall(r"\b[45]\d\d\s`(\w+)`", text):
+        assert f"`{code}`" in codes, code
+    settings = (ROOT / "docs" / "settings.md").read_text()
+    for name in re.findall(r"`(INKSTONE_\w+)`", text):
+        assert f"`{name}`" in settings, name
