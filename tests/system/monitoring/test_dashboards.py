@@ -77,6 +77,7 @@ async def use(installed: Installation, round_: int) -> None:
     upload.add_field("file", f"Opening hours {round_}".encode(), filename="hours.txt")
     file = await installed.admin("POST", "/v1/files", data=upload)
     await installed.admin("POST", "/v1/vector_stores", json={"file_ids": [file["id"]]})
+    await installed.admin("PUT", "/admin/assistants/spare", json={"description": f"{round_}"})
     embedding = {"model": "multilingual-e5-small", "input": f"text {round_}"}
     await installed.client(installed.keys["app"]).post("/v1/embeddings", json=embedding)
     asked = [
