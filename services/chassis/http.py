@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -19,6 +20,7 @@ from services.chassis.errors import (
     UpstreamTimeout,
 )
 from services.chassis.request_id import HEADER, current_request_id
+from services.chassis.tracing import Span, Value, client_span
 
 _log = structlog.get_logger(__name__)
 
@@ -113,19 +115,34 @@ class Peer:
             sock_connect=self.deadlines.connect,
             sock_read=self.deadlines.read,
         )
-        with self._translated():
+        with self._traced(method) as made, self._translated():
             async with self.session.request(
                 method,
                 self.base_url + path,
                 data=data,
-                headers=sent,
+                headers={**sent, **made.headers},
                 params=params,
                 timeout=timeout,
                 allow_redirects=False,
             ) as reply:
+                made.note({"http.response.status_code": reply.status})
                 if reply.status >= 400:
                     raise self._refusal(reply, await _head(reply.content))
                 yield reply
+
+    def _traced(self, method: str) -> contextlib.AbstractContextManager[Span]:
+        """Make a span of a call; its path may hold a document's name, and is left out."""
+
+        def describe() -> dict[str, Value]:
+            where = urlsplit(self.base_url)
+            return {
+                "http.request.method": method,
+                "peer.service": self.name,
+                "server.address": where.hostname or "",
+                "server.port": where.port or 0,
+            }
+
+        return client_span(f"{method} {self.name}", describe)
 
     @contextlib.contextmanager
     def _translated(self) -> Any:

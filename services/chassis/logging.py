@@ -12,6 +12,7 @@ import orjson
 import structlog
 
 from services.chassis.request_id import current_request_id
+from services.chassis.tracing import current_span
 
 
 def configure_logging(
@@ -23,6 +24,8 @@ def configure_logging(
         event["service"] = service
         if request_id := current_request_id():
             event["request_id"] = request_id
+        if trace_id := current_span().trace_id:
+            event["trace_id"] = trace_id
         return event
 
     shared: list[Any] = [

@@ -15,6 +15,7 @@ from services.chassis.errors import CrashMiddleware, install_error_handlers
 from services.chassis.logging import configure_logging
 from services.chassis.request_id import RequestIdMiddleware
 from services.chassis.settings import SettingsGroup
+from services.chassis.tracing import traced
 
 COLLECT_AFTER_ALLOCATIONS = 20_000
 """How many new objects may outnumber the freed ones before the youngest are looked through."""
@@ -55,21 +56,22 @@ def install_chassis(
 def serve(app: FastAPI, service: str, listening: Listening) -> None:
     """Run an app until a stop signal; running requests may finish within the drain time."""
     configure_logging(service, level=listening.log_level, form=listening.log_form)
-    _spare_the_collector()
-    uvicorn.run(
-        app,
-        host=listening.host,
-        port=listening.port,
-        loop="uvloop",
-        http="httptools",
-        backlog=listening.backlog,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=listening.drain_timeout_seconds,
-        timeout_keep_alive=75,
-    )
+    with traced(service) as wrapped:
+        _spare_the_collector()
+        uvicorn.run(
+            wrapped(app),
+            host=listening.host,
+            port=listening.port,
+            loop="uvloop",
+            http="httptools",
+            backlog=listening.backlog,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=listening.drain_timeout_seconds,
+            timeout_keep_alive=75,
+        )
 
 
 def _spare_the_collector() -> None:

@@ -32,6 +32,7 @@ from services.gateway.registry.snapshot import Caller, Snapshot
 from services.gateway.resolution import Wish, able, resolve
 from services.gateway.rewriting import Rewriter
 from services.gateway.rollouts.shadowing import Shadowing
+from services.gateway.spans import note_request
 from services.gateway.streaming import ClientGone, Responder, WhileConnected, encode_error
 
 
@@ -77,6 +78,7 @@ class Answering:
             raise
         finally:
             self.generation.meter.settle(account)
+            note_request(account)
             self.content.keep(account)
             self.shadowing.offer(account)
 

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 from services.contracts.adapters import Replica
 from services.gateway.abstaining import abstention_events, abstention_payload
-from services.gateway.accounts import Account
+from services.gateway.accounts import Account, Usage
 from services.gateway.clients.engine import EngineCall, EngineClient
 from services.gateway.metering import Meter
 from services.gateway.replies import Reply
 from services.gateway.resolution import PLAIN_PROFILE
+from services.gateway.spans import chat_span, note_answer
 from services.gateway.streaming import DONE, Responder, encode_event
 
 Batches = AsyncIterable[list[dict[str, Any]]]
@@ -43,17 +44,23 @@ class Engines:
 
     async def whole(self, account: Account) -> dict[str, Any]:
         """Ask for the whole answer."""
-        replica, payload = await self.client.complete(self.replicas, self.call)
-        account.replica = replica.replica
-        return payload
+        with chat_span(account, self.call) as made:
+            replica, payload = await self.client.complete(self.replicas, self.call)
+            account.replica = replica.replica
+            used = Usage()
+            used.read(payload.get("usage") or {})
+            note_answer(made, used, replica)
+            return payload
 
     @contextlib.asynccontextmanager
     async def stream(self, account: Account) -> AsyncIterator[Batches]:
         """Ask for the answer's events."""
-        async with self.client.stream(self.replicas, self.call) as events:
-            account.replica = events.replica.replica
-            account.finish("first_token")
-            yield events
+        with chat_span(account, self.call) as made:
+            async with self.client.stream(self.replicas, self.call) as events:
+                account.replica = events.replica.replica
+                account.finish("first_token")
+                yield events
+                note_answer(made, account.usage, events.replica)
 
 
 @dataclass(frozen=True, slots=True)

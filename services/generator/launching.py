@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from services.chassis.tracing import PROTOCOL
 from services.generator.guard import KEY_VARIABLE
 
 Device = Literal["cpu", "cuda"]
@@ -47,6 +48,8 @@ class EnginePlan:
     chat_template: Path | None = None
     trust_remote_code: bool = False
     extra_arguments: Sequence[str] = ()
+    traces_endpoint: str | None = None
+    """Where the engine's spans go, by HTTP."""
 
 
 def command(plan: EnginePlan) -> list[str]:
@@ -83,6 +86,8 @@ def command(plan: EnginePlan) -> list[str]:
         arguments["--chat-template"] = plan.chat_template
     if plan.trust_remote_code:
         switches.append("--trust-remote-code")
+    if plan.traces_endpoint:
+        arguments["--otlp-traces-endpoint"] = plan.traces_endpoint
     pairs = [str(part) for pair in arguments.items() for part in pair]
     server = _SERVERS[plan.device]
     return [sys.executable, "-m", server, *pairs, *switches, *plan.extra_arguments]
@@ -115,6 +120,10 @@ def environment(plan: EnginePlan, inherited: Mapping[str, str]) -> dict[str, str
             # Without this the engine insists on a worker process of its own.
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         }
+    if plan.traces_endpoint:
+        # Its own default is gRPC. Its spans continue those of the request's `traceparent`.
+        own |= {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": PROTOCOL}
+        kept.setdefault("OTEL_SERVICE_NAME", "inkstone-engine")
     return kept | own | _bytecode(kept, plan.cache_dir)
 
 

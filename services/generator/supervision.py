@@ -13,6 +13,7 @@ import structlog
 
 from services.chassis.errors import ServiceError
 from services.chassis.http import Deadlines, Peer
+from services.chassis.tracing import traces_endpoint
 from services.domain.fingerprint import chat_template_hash
 from services.generator.base_model import BaseModel, BaseModelMissing, locate
 from services.generator.engine import Engine
@@ -207,6 +208,7 @@ def plan_engine(settings: Settings, base: BaseModel, port: int, device: Device) 
         chat_template=options.chat_template,
         trust_remote_code=options.trust_remote_code,
         extra_arguments=options.extra_arguments,
+        traces_endpoint=traces_endpoint(os.environ),
     )
 
 

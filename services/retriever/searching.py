@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Collection as Names
 from dataclasses import replace
 
+from services.chassis.tracing import span
 from services.contracts.knowledge import CollectionSearch, SearchResult, SearchTimings
 from services.retriever import filters, lexical
 from services.retriever.answerability import LOOKED_AT, answerability
@@ -64,10 +65,12 @@ class Searcher:
         started = time.perf_counter()
         where = self._where(caller, search)
         embedding = time.perf_counter()
-        dense = await self._embedder.question(search.query)
+        with span("embed"):
+            dense = await self._embedder.question(search.query)
         searching = time.perf_counter()
         query = self._query(caller, search, where, dense)
-        found, corpus_revision = await self._live_passages(caller, search, query)
+        with span("index"):
+            found, corpus_revision = await self._live_passages(caller, search, query)
         probability = answerability(search.query, [(it.context, it.similarity) for it in found])
         passages = await self._ranking.passages(caller, search, found)
         ended = time.perf_counter()

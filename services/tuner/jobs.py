@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import ServiceError
 from services.chassis.processes import die_with_parent
+from services.chassis.tracing import span
 from services.contracts.jobs import (
     ROWS_FILE,
     VALIDATION_FILE,
@@ -93,8 +94,10 @@ class Worker:
         _log.info("job.started", job=job.id, attempt=job.attempts)
         self.metrics.running.set(1)
         try:
-            result = await self._train(lease, folder)
-            await self.queue.finish(job.id, result)
+            with span("train", attributes={"inkstone.job": job.id}) as made:
+                result = await self._train(lease, folder)
+                made.note({"inkstone.job.status": result.status, "error.type": result.code})
+                await self.queue.finish(job.id, result)
             self.metrics.finished.labels(result.status).inc()
             _log.info("job.finished", job=job.id, status=result.status, error=result.error)
         finally:

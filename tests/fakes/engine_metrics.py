@@ -1,4 +1,4 @@
-"""What the fake engine shows of itself, under the names of vLLM 0.32 (vllm/v1/metrics/loggers.py)."""
+"""What the fake engine shows of itself, named as in vLLM 0.32 (vllm/v1/metrics/loggers.py)."""
 
 from __future__ import annotations
 

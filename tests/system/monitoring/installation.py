@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,21 +59,36 @@ class Installation:
         return f"{marker}@{version_of(folder)[:12]}"
 
     async def until_live(self) -> None:
-        """Wait until the replica reports and everything answers."""
+        """Wait until everything answers, and the replica is ready."""
         for url in self.urls.values():
             path = "/health" if url == self.urls["engine"] else "/healthz"
             await until_answered(self.session, url + path)
         await until_answered(self.session, self.urls["retriever"] + "/readyz")
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not (await self.admin("GET", "/admin/replicas"))["data"]:
+            while not any(one["ready"] for one in await self.replicas()):
                 await asyncio.sleep(0.1)
+
+    async def replicas(self) -> list[dict[str, Any]]:
+        """What the gateway knows of its replicas."""
+        listed: list[dict[str, Any]] = (await self.admin("GET", "/admin/replicas"))["data"]
+        return listed
 
 
 @contextlib.asynccontextmanager
 async def installation(
-    folder: Path, models: Path, database_url: str | None, **gateway: str
+    folder: Path,
+    models: Path,
+    database_url: str | None,
+    *,
+    gateway: Mapping[str, str],
+    variables: Mapping[str, str],
 ) -> AsyncIterator[Installation]:
-    """Run the gateway, the retriever, the agent and the tuner, each a process of its own."""
+    """Run the gateway, the retriever, the agent and the tuner, each a process of its own.
+
+    Args:
+        gateway: further settings of the gateway, without their prefix.
+        variables: of every process.
+    """
     keys = write_keys(folder / "keys")
     ports = {name: free_port() for name in PORTS}
     artifacts = (folder / "artifacts").as_uri()
@@ -117,7 +132,9 @@ async def installation(
             },
         }
         for name, own in settings.items():
-            urls[name] = await stack.enter_async_context(service(name, ports[name], folder, own))
+            urls[name] = await stack.enter_async_context(
+                service(name, ports[name], folder, own, variables)
+            )
         made = Installation(folder, session, engine, keys, urls)
         await made.until_live()
         yield made

@@ -37,11 +37,15 @@ async def process(
 
 @contextlib.asynccontextmanager
 async def service(
-    name: str, port: int, folder: Path, settings: Mapping[str, str]
+    name: str,
+    port: int,
+    folder: Path,
+    settings: Mapping[str, str],
+    others: Mapping[str, str],
 ) -> AsyncIterator[str]:
     """Run one service on a port; yields its URL at once, before it is ready."""
     prefix = f"INKSTONE_{name.upper()}_"
-    variables = {prefix + key: value for key, value in settings.items()}
+    variables = {**others, **{prefix + key: value for key, value in settings.items()}}
     variables[f"{prefix}LISTENING__PORT"] = str(port)
     log = folder / f"{name}.log"
     command = (sys.executable, "-m", f"services.{name}")

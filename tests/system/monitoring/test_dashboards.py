@@ -1,11 +1,10 @@
-"""Every panel shows something: its queries are asked of a Prometheus that scraped real processes."""
+"""Every panel shows something: its queries are asked of a Prometheus that scrapes processes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from tests import postgres
 from tests.prometheus import MISSING, PROMETHEUS
 from tests.service.retriever.ingesting import form_of
-from tests.system.monitoring.installation import Installation, installation
+from tests.system.monitoring.installation import Installation
 from tests.system.monitoring.scraper import Scraper, scraper
 from tools.monitoring.files import BOARDS
 
@@ -28,22 +27,7 @@ DEADLINE_SECONDS = 180
 HERE = {"a registry on Postgres"} if postgres.AVAILABLE else set()
 """What the installation of this test has of what some panels need."""
 
-GATEWAY = {
-    "DAILY_BUDGET_USD": "100",
-    "PRICES__PROMPT": "1",
-    "PRICES__COMPLETION": "3",
-    "SHADOW__CALLERS_BESIDE": "64",
-}
 FOREVER = 3600
-
-
-@pytest.fixture
-async def database_url(request: pytest.FixtureRequest) -> AsyncIterator[str | None]:
-    if not postgres.AVAILABLE:
-        yield None
-        return
-    async with postgres.fresh_database(request.getfixturevalue("postgres_url")) as url:
-        yield url
 
 
 async def furnish(installed: Installation) -> None:
@@ -111,14 +95,11 @@ async def appears(prometheus: Scraper, expression: str) -> bool:
 
 
 async def test_every_panel_shows_data_of_real_processes(
-    tmp_path: Path, models_dir: Path, database_url: str | None
+    installed: Installation, tmp_path: Path
 ) -> None:
-    async with (
-        installation(tmp_path, models_dir, database_url, **GATEWAY) as installed,
-        scraper(tmp_path, installed.session, installed.urls) as prometheus,
-    ):
-        installed.engine.reply = lambda call: f"[{call.marker}] 30일입니다 [1]."
-        await furnish(installed)
+    installed.engine.reply = lambda call: f"[{call.marker}] 30일입니다 [1]."
+    await furnish(installed)
+    async with scraper(tmp_path, installed.session, installed.urls) as prometheus:
         using = asyncio.create_task(keep_using(installed))
         try:
             asked = [

@@ -132,3 +132,11 @@ def test_without_a_driver_the_engine_computes_on_the_cpu(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert detect_device() == "cpu"
     assert default_cpu_threads() >= 1
+
+
+def test_traces_go_where_the_agents_own_go_and_by_http() -> None:
+    traced = dataclasses.replace(PLAN, traces_endpoint="http://collector:4318/v1/traces")
+    assert option(traced, "--otlp-traces-endpoint") == "http://collector:4318/v1/traces"
+    assert environment(traced, {})["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] == "http/protobuf"
+    assert environment(traced, {})["OTEL_SERVICE_NAME"] == "inkstone-engine"
+    assert "--otlp-traces-endpoint" not in command(PLAN)
