@@ -17,6 +17,7 @@ from services.chassis.errors import ServiceError
 from services.cli import (
     adapters,
     assistants,
+    backup,
     commands,
     costs,
     datasets,
@@ -39,6 +40,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(commands.ask)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.add_typer(commands.documents, name="documents")
 app.add_typer(adapters.adapters, name="adapters")
 app.add_typer(profiles.profiles, name="profiles")

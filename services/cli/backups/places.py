@@ -1,0 +1,75 @@
+"""Where an installation keeps what cannot be made anew.
+
+The variables are those of the services themselves, so that a backup runs wherever they do; what is
+unset lies under `INKSTONE_HOME`. The index is not among it: a retriever makes it anew from its
+catalogue. Neither are prepared models, nor the caches of agents and tuners.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.cli.backups.databases import Database, Postgres, Sqlite
+
+CATALOGUE_SCHEMA = "retriever"
+"""The schema of the catalogue on Postgres, which may share a database with the registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Everything that a backup holds."""
+
+    home: Path
+    registry: Database
+    """Keys, assistants, rollouts, the ledger, the audit log."""
+    catalogue: Database
+    """Documents with their text, ingestion jobs."""
+    artifacts_url: str
+    """Adapters and uploaded files."""
+    spool: Path
+    """Files that wait to be ingested."""
+    index: Path
+    """The embedded index, which must not be there when a catalogue is put back."""
+
+    @property
+    def databases(self) -> dict[str, Database]:
+        """Both databases by name, in the order in which they must be copied.
+
+        A document that is indexed in between is then in the catalogue and not yet ticked off in
+        the registry, which only has it indexed once more. The other way round it would be lost.
+        """
+        return {"registry": self.registry, "catalogue": self.catalogue}
+
+    @property
+    def secrets(self) -> dict[str, Path]:
+        """Folders of keys, by name."""
+        return {"keys": self.home / "keys", "secrets": self.home / "secrets"}
+
+
+def places_of(home: Path, variables: Mapping[str, str] | None = None) -> Places:
+    """Find everything, as the services would.
+
+    Args:
+        variables: the process's own when left out.
+    """
+    given = os.environ if variables is None else variables
+    home = home.resolve()
+    gateway = Path(given.get("INKSTONE_GATEWAY_DATA_DIR", home / "gateway"))
+    retriever = Path(given.get("INKSTONE_RETRIEVER_DATA_DIR", home / "retriever"))
+    registry_url = given.get("INKSTONE_GATEWAY_DATABASE_URL")
+    catalogue_url = given.get("INKSTONE_RETRIEVER_CATALOGUE_URL")
+    return Places(
+        home=home,
+        registry=Postgres(registry_url, without_schema=CATALOGUE_SCHEMA)
+        if registry_url
+        else Sqlite(gateway / "gateway.sqlite3"),
+        catalogue=Postgres(catalogue_url, schema=CATALOGUE_SCHEMA)
+        if catalogue_url
+        else Sqlite(retriever / "catalogue.sqlite3"),
+        artifacts_url=given.get("INKSTONE_GATEWAY_ARTIFACTS_URL", (home / "artifacts").as_uri()),
+        spool=Path(given.get("INKSTONE_RETRIEVER_SPOOL_DIR", retriever / "spool")),
+        index=retriever / "index",
+    )
