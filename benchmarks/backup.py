@@ -70,7 +70,9 @@ def main() -> None:
             ("check", lambda: manifest.read(copy)),
             ("check and restore", lambda: put_back(elsewhere, copy)),
         )
-        print(f"{options.mib} MiB\n\n| | seconds | of the processor | MiB/s |\n|---|---:|---:|---:|")
+        print(
+            f"{options.mib} MiB\n\n| | seconds | of the processor | MiB/s |\n|---|---:|---:|---:|"
+        )
         for what, work in steps:
             with timed(what, options.mib * MIB):
                 work()
