@@ -16,8 +16,8 @@ PACKAGED_FOLDER, PACKAGED_BASE = "gemma-3-270m", "google/gemma-3-270m"
 STEPS = 300
 """So many steps are wanted where nobody says how long to train.
 
-600 film reviews, two a step, took a 270M base from 0.5 % to 80.5 % of 200 held-out ones; 100 of them
-in 13 steps did not even teach it to end an answer."""
+600 film reviews, two a step, took a 270M base from 0.5 % to 80.5 % of 200 held-out ones; 100 in 13
+steps did not even teach it to end an answer."""
 
 MOST_EPOCHS = 5
 """Few rows are not passed over more often than this where nobody says so."""

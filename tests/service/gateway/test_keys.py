@@ -226,3 +226,27 @@ async def test_a_wrong_key_request_is_a_400_and_makes_no_key(gateway: GatewayUnd
     for body in wrong:
         assert (await gateway.admin.post(KEYS, json=body)).status == 400, body
     assert len((await gateway.admin.get(KEYS)).body["data"]) == before
+
+
+async def test_metrics_say_when_keys_expire(gateway: GatewayUnderTest) -> None:
+    soon = int(time.time()) + 86_400
+    bodies = [
+        {"name": "끝나는 키", "scopes": ["app"], "expires_at": soon},
+        {"name": "for ever", "scopes": ["app"]},
+    ]
+    ends, stays = [await gateway.admin.post("/admin/keys", json=body) for body in bodies]
+    rotated = await gateway.admin.post(
+        f"/admin/keys/{stays.body['id']}/rotate", json={"overlap_seconds": 60}
+    )
+    assert rotated.status in (200, 201), rotated
+    name = "inkstone_key_expires_timestamp_seconds"
+
+    async def shown() -> dict[str, float]:
+        page = (await gateway.client(None).get("/metrics")).body
+        lines = [line for line in page.splitlines() if line.startswith(name + "{")]
+        return {line.split('key="')[1].split('"')[0]: float(line.split()[-1]) for line in lines}
+
+    async def settled() -> bool:
+        return await shown() == {ends.body["id"]: soon}
+
+    await eventually(settled)

@@ -340,3 +340,27 @@ async def test_a_catalogue_of_a_later_release_is_refused(tmp_path: Path) -> None
     with pytest.raises(CatalogueTooNewError, match="run the release"):
         async with open_database(f"sqlite:///{tmp_path}/catalogue.sqlite3"):
             pass
+
+
+async def test_metrics_say_what_waits_and_for_how_long(tmp_path: Path) -> None:
+    async def told() -> tuple[float, float]:
+        async with retriever_on(tmp_path, jobs=Jobs(concurrent=0)) as retriever:
+            names = ("inkstone_ingestion_waiting_files", "inkstone_ingestion_lag_seconds")
+            files, seconds = [await retriever.client.metric(name) for name in names]
+            return files, seconds
+
+    async with retriever_on(tmp_path, jobs=Jobs(concurrent=0)) as retriever:
+        await ingest(retriever.client, [("a.txt", b"apple"), ("b.txt", b"pear")])
+
+    def now(change: str) -> None:
+        with sqlite3.connect(tmp_path / "catalogue.sqlite3") as catalogue:
+            catalogue.execute(f"UPDATE jobs SET {change}")
+
+    now("created_at = created_at - 5000")
+    files, seconds = await told()
+    assert files == 2
+    assert 5000 <= seconds < 9000
+    now("status = 'running', lease_until = unixepoch() + 9000")
+    assert await told() == (2, 0)
+    now("status = 'paused', lease_until = 0")
+    assert await told() == (0, 0)
