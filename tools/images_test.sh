@@ -5,7 +5,7 @@
 #   tools/images_test.sh build|run|clean      all three without an argument; `build gateway` builds one
 #
 # ENGINE=host runs the engine from the checkout's own environment instead of an image of 5 GB; its agent
-# still comes from an image.
+# still comes from an image. ENGINE_SECONDS (900) is how long an engine may take to start.
 # Needs `make setup`, buildah, podman and runc; no Docker engine. IMAGES_STATE is the folder for images and layers
 # (about 20 GB), BASE_DIR the base as a Hugging Face folder, EMBEDDING_DIR the folder that holds the
 # prepared embedding model. Where the registry of images cannot be reached, PYTHON_ROOT_TAR names a
@@ -171,7 +171,7 @@ run() {
     -e "INKSTONE_TUNER_LISTENING__PORT=$((PORT + 3))"
   await retriever "http://127.0.0.1:$((PORT + 1))/readyz" 300
   podman container exists inkstone-tuner && await tuner "http://127.0.0.1:$((PORT + 3))/healthz" 300
-  await engine "http://127.0.0.1:$((PORT + 4))/health" 600
+  await engine "http://127.0.0.1:$((PORT + 4))/health" "${ENGINE_SECONDS:-900}"
   await agent "http://127.0.0.1:$((PORT + 2))/readyz" 120
   await gateway "http://127.0.0.1:$PORT/readyz" 120
   for name in $(podman ps --format '{{.Names}}'); do
@@ -193,6 +193,7 @@ ask() { # ask <a file with the operator's key>: documents in, an adapter in, an 
   "$inkstone" ask "환불은 며칠 안에 되나요?" --model helpdesk
   for part in "gateway 0" "retriever 1" "agent 2" "tuner 3"; do
     read -r name offset <<< "$part"
+    podman container exists "inkstone-$name" || continue
     curl -fsS "http://127.0.0.1:$((PORT + offset))/metrics" | grep -c '^inkstone_' \
       | xargs printf '%s shows %s series of its own\n' "$name"
   done

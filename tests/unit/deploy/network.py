@@ -50,7 +50,12 @@ def selects(selector: Manifest, labels: dict[str, str]) -> bool:
 def allows(manifests: list[Manifest], caller: Place, callee: Place, port: int) -> bool:
     """Tell whether the caller's policies let it out and the callee's let it in."""
     out = _passes(manifests, caller, "egress", "to", callee, port, callee.ports)
-    return out and _passes(manifests, callee, "ingress", "from", caller, port, callee.ports)
+    return out and lets_in(manifests, caller, callee, port)
+
+
+def lets_in(manifests: list[Manifest], caller: Place, callee: Place, port: int) -> bool:
+    """Tell whether the callee's policies alone let the caller in."""
+    return _passes(manifests, callee, "ingress", "from", caller, port, callee.ports)
 
 
 def _passes(

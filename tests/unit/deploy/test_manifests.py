@@ -227,6 +227,15 @@ def test_every_container_is_probed(manifests: list[Manifest]) -> None:
         assert wanted == {key for key in container if key.endswith("Probe")}
 
 
+def test_a_rollout_is_given_up_later_than_a_start(manifests: list[Manifest]) -> None:
+    for (name, _), container in containers(manifests).items():
+        probe = container["startupProbe"]
+        deadline = of_kind(manifests, "Deployment")[name]["spec"].get(
+            "progressDeadlineSeconds", 600
+        )
+        assert probe["periodSeconds"] * probe["failureThreshold"] < deadline, name
+
+
 def test_a_pod_is_given_longer_than_it_may_drain(manifests: list[Manifest]) -> None:
     drain = GatewaySettings.model_fields["listening"].default.drain_timeout_seconds
     for name, deployment in of_kind(manifests, "Deployment").items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.deploy.conftest import ROOT, SYSTEMS, Manifest, of_kind, rendered
-from tests.unit.deploy.network import Place, allows, openings, places
+from tests.unit.deploy.network import Place, allows, lets_in, openings, places
 
 CALLS = {
     ("gateway", "retriever", 8001),
@@ -58,6 +58,24 @@ def test_qdrants_peers_reach_one_another_and_nobody_else_reaches_that_port(
     for caller in everybody(prod):
         if caller.name != "qdrant":
             assert not allows(prod, caller, known["qdrant"], 6335), caller.name
+
+
+@pytest.mark.parametrize(
+    ("callee", "port", "callers"),
+    [
+        ("qdrant", 6333, {"retriever", "bulk"}),
+        ("generator", 8100, {"gateway", "prometheus"}),
+        ("retriever", 8001, {"gateway", "prometheus"}),
+    ],
+)
+def test_a_door_is_closed_from_the_inside_too(
+    prod: list[Manifest], callee: str, port: int, callers: set[str]
+) -> None:
+    manifests = [*prod, *rendered("overlays/prod-bulk")]
+    known = places(manifests)
+    others = [place for place in everybody(manifests) if place.name != callee]
+    let_in = {one.name for one in others if lets_in(manifests, one, known[callee], port)}
+    assert let_in == callers
 
 
 def test_only_what_keeps_artifacts_leaves_the_cluster_for_the_object_store(
