@@ -73,7 +73,7 @@ def write(task: Task, data: Path, folder: Path, count: int, rungs: str) -> None:
     print(f"inkstone assistants set {task.name} --profile {at}.profile.json")
     print(
         f"inkstone ladder run --assistant {task.name} --cases {at}.cases.jsonl "
-        f"--train {at}.train.jsonl --rungs {rungs} --knob epochs=1 --knob rank=8 --out {at}.json"
+        f"--train {at}.train.jsonl --rungs {rungs} --knob rank=8 --out {at}.json"
     )
 
 

@@ -142,21 +142,21 @@ class Climber:
 
 
 async def _unwrapped(respond: Respond, case: EvaluationCase) -> Reply:
-    """Take a label out of the field that a schema of ours puts it into."""
+    """Take a label out of the JSON that a schema of ours makes of it."""
     reply = await respond(case)
     choice = reply.body["choices"][0]
     message = choice["message"]
-    label = _field(message.get("content"))
+    label = _label(message.get("content"))
     if label is None:
         return reply
     body = {**reply.body, "choices": [{**choice, "message": {**message, "content": label}}]}
     return replace(reply, body=body)
 
 
-def _field(text: Any) -> str | None:
+def _label(text: Any) -> str | None:
     try:
         found = orjson.loads(text or "")
     except orjson.JSONDecodeError:
         return None
-    value = found.get(ANSWER_FIELD) if isinstance(found, dict) else None
+    value = found.get(ANSWER_FIELD) if isinstance(found, dict) else found
     return value if isinstance(value, str) else None

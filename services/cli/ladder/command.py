@@ -18,6 +18,7 @@ from services.cli.ladder.plan import BaseStyle, Wishes
 from services.cli.ladder.running import Run
 from services.contracts.ladder import LadderPrices
 from services.domain.ladder.advice import ENOUGH
+from services.domain.ladder.prompts import REASONING_TOKENS
 from services.domain.ladder.rungs import Rung, RungError, rungs_of
 
 RUNGS = "zero-shot,few-shot,cot,structured,rag,rag+few-shot,lora-100,lora-1000,rag+lora-1000"
@@ -69,6 +70,9 @@ async def run(
     base_style: Annotated[
         BaseStyle, typer.Option(help="Whether the base goes on with a text, or chats.")
     ] = "auto",
+    reasoning_tokens: Annotated[
+        int, typer.Option(min=1, max=8192, help="What the steps of cot may take.")
+    ] = REASONING_TOKENS,
     out: Annotated[Path, typer.Option(help="The report as JSON; the others beside it.")] = Path(
         "ladder.json"
     ),
@@ -87,6 +91,7 @@ async def run(
         train=train,
         rungs=_rungs(rungs, targets),
         base_style=base_style,
+        reasoning_tokens=reasoning_tokens,
         repeats=repeats,
         concurrent=concurrent,
         seed=seed,

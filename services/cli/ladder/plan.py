@@ -52,6 +52,7 @@ class Wishes:
     train: Path | None
     rungs: Sequence[Rung]
     base_style: BaseStyle
+    reasoning_tokens: int
     repeats: int
     concurrent: int
     seed: int
@@ -88,7 +89,7 @@ async def plan_of(gateway: Gateway, wishes: Wishes) -> Plan:
     cases = _cases(wishes.cases)
     found = await gateway.read(f"/admin/assistants/{quote(wishes.assistant, safe='')}", Assistant)
     base = await _base(gateway)
-    task = _task(wishes.base_style, cases, found.stable.profile, base)
+    task = _task(wishes, cases, found.stable.profile, base)
     policy = DatasetPolicy(accepted=list(wishes.accepted))
     rows, report = _rows(wishes.train, cases, task, policy)
     rungs, without = _parted(wishes.rungs, task, found, len(rows), policy)
@@ -124,12 +125,12 @@ async def _base(gateway: Gateway) -> Replica:
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _task(
-    style: BaseStyle, cases: Sequence[EvaluationCase], profile: Profile, base: Replica
-) -> Task:
+def _task(wishes: Wishes, cases: Sequence[EvaluationCase], profile: Profile, base: Replica) -> Task:
+    style = wishes.base_style
     return Task(
         profile=profile,
         labels=labels_of(cases),
+        reasoning_tokens=wishes.reasoning_tokens,
         brief=are_brief(cases),
         schema=schema_of(profile, cases),
         plain=base.chat_template_hash in PLAIN_TEMPLATES if style == "auto" else style == "text",
@@ -212,6 +213,7 @@ def _inputs(
         "what the assistant serves": _digest(_canonical(served)),
         "the base": fingerprint,
         "--base-style": "text" if plain else "chat",
+        "--reasoning-tokens": str(wishes.reasoning_tokens),
         "--repeats": str(wishes.repeats),
         "--concurrent": str(wishes.concurrent),
         "--seed": str(wishes.seed),

@@ -21,8 +21,8 @@ from services.domain.ladder.rungs import Rung
 ANSWER_FIELD = "answer"
 """Where an answer stands that a schema of ours holds to the labels."""
 
-REASONING_TOKENS = 160
-"""What reasoning in steps may take beside the answer."""
+REASONING_TOKENS = 96
+"""What reasoning in steps may take beside the answer, unless one says otherwise."""
 
 SCHEMA_TOKENS = 32
 """What the braces and names of a schema may take beside the answer."""
@@ -42,6 +42,8 @@ class Task:
     """The assistant's own."""
     labels: Sequence[str] = ()
     """What every answer is one of, guards aside; empty where answers are free."""
+    reasoning_tokens: int = REASONING_TOKENS
+    """What reasoning in steps may take beside the answer."""
     brief: bool = False
     """Whether no case, guards included, needs more than a label."""
     schema: Mapping[str, Any] | None = None
@@ -49,23 +51,29 @@ class Task:
     plain: bool = False
     """Whether the base goes on with a text and was never taught to follow instructions."""
 
-    @property
-    def own_schema(self) -> dict[str, Any] | None:
-        """The schema that holds answers: the given one, or one of the labels."""
+    def schema_on(self, target: str | None) -> dict[str, Any] | None:
+        """The schema that holds answers: the given one, or one of the labels.
+
+        A label alone leaves a small base no room to write white space without end; hosted models
+        take objects only.
+        """
         if self.schema is not None:
             return dict(self.schema)
         if not self.labels:
             return None
+        label = {"type": "string", "enum": list(self.labels)}
+        if target is None:
+            return label
         return {
             "type": "object",
-            "properties": {ANSWER_FIELD: {"type": "string", "enum": list(self.labels)}},
+            "properties": {ANSWER_FIELD: label},
             "required": [ANSWER_FIELD],
             "additionalProperties": False,
         }
 
     @property
     def is_wrapped(self) -> bool:
-        """Whether a structured answer is a label in a field, which is judged without its frame."""
+        """Whether a structured answer is a label as JSON, which is judged without its frame."""
         return self.schema is None and bool(self.labels)
 
     @property
@@ -106,7 +114,7 @@ def profile_of(rung: Rung, task: Task, examples: Sequence[ExampleTurn]) -> Profi
             "system": system,
             "few_shot": shown,
             "reasoning": "cot" if rung.steps else "direct",
-            "output_schema": task.own_schema if rung.schema else None,
+            "output_schema": task.schema_on(rung.target) if rung.schema else None,
             "sampling": task.profile.sampling.model_copy(
                 update={"max_tokens": _budget(rung, task), "stop": _stops(rung, task, plain=plain)}
             ),
@@ -124,7 +132,7 @@ def left_out(rung: Rung, task: Task, *, retrieves: bool, rows: int, fewest: int)
     """
     if rung.retrieval and not retrieves:
         return "the assistant retrieves nothing; bind it to a collection to measure this rung"
-    if rung.schema and task.own_schema is None:
+    if rung.schema and task.schema_on(rung.target) is None:
         return (
             "there is no schema: give the assistant's profile an output_schema, or each case a "
             "`label` or a `json_schema` check"
@@ -159,7 +167,7 @@ def _as_text(system: str, examples: Sequence[ExampleTurn]) -> str:
 
 
 def _budget(rung: Rung, task: Task) -> int:
-    extra = REASONING_TOKENS if rung.steps else SCHEMA_TOKENS if rung.schema else 0
+    extra = task.reasoning_tokens if rung.steps else SCHEMA_TOKENS if rung.schema else 0
     if rung.schema and not task.is_wrapped:
         return task.profile.sampling.max_tokens
     return task.answer_tokens + extra

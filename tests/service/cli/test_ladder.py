@@ -75,8 +75,9 @@ class Voice:
         self.asked.append(body)
         right = number % 10 < self._of_ten(call)
         label = LABELS[number % 2 if right else 1 - number % 2]
-        if body.get("response_format"):
-            return json.dumps({"answer": label}, ensure_ascii=False)
+        if form := body.get("response_format"):
+            is_object = form["json_schema"]["schema"]["type"] == "object"
+            return json.dumps({"answer": label} if is_object else label, ensure_ascii=False)
         if "Think step by step" in str(body["messages"][0]["content"]):
             return f"음, {LABELS[0]}일까? {LABELS[1]}일까? Final answer: {label}"
         return label
@@ -315,13 +316,14 @@ async def test_a_hosted_model_climbs_the_prompt_rungs_and_is_priced_by_its_token
     }))  # fmt: skip
     url = world.stack.agents[0].endpoint
     options = ["--target", f"{url}/v1,base", "--target-key", "HOSTED_KEY"]
-    told = await world.run("zero-shot,cot,lora-60", *options, "--prices", str(prices))
-    assert list(world.shares) == ["zero-shot", "cot", "lora-60", "base:zero-shot", "base:cot"]
-    assert world.shares["base:cot"] == 0.4
+    told = await world.run("structured,cot,lora-60", *options, "--prices", str(prices))
+    hosted = ["base:structured", "base:cot"]
+    assert list(world.shares) == ["structured", "cot", "lora-60", *hosted]
+    assert [world.shares[name] for name in hosted] == [0.4, 0.4]
     rungs = {one["name"]: one for one in world.report["rungs"]}
-    tokens = rungs["base:zero-shot"]["figures"]
+    tokens = rungs["base:cot"]["figures"]
     paid = tokens["prompt_tokens"] * 3.0 + tokens["completion_tokens"] * 15.0
-    assert rungs["base:zero-shot"]["usd_per_100k"] == pytest.approx(paid / 10)
+    assert rungs["base:cot"]["usd_per_100k"] == pytest.approx(paid / 10)
     assert rungs["lora-60"]["training"]["usd"] is not None
     assert "for 100,000 requests" in told
 

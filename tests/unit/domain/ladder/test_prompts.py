@@ -96,7 +96,7 @@ def test_a_label_gets_few_tokens_and_steps_or_a_schema_some_more() -> None:
         name: profile_of(rung(name), task, []).sampling.max_tokens
         for name in ("zero-shot", "structured", "cot", "lora-100")
     }
-    assert most == {"zero-shot": 10, "structured": 42, "cot": 170, "lora-100": 10}
+    assert most == {"zero-shot": 10, "structured": 42, "cot": 106, "lora-100": 10}
     for free in (Task(PROFILE), Task(PROFILE, LABELS)):
         assert profile_of(rung("zero-shot"), free, []).sampling.max_tokens == 100
 
@@ -115,11 +115,13 @@ def test_a_schema_is_the_profiles_or_the_cases_or_one_of_the_labels() -> None:
     assert schema_of(PROFILE, [case(checks=[wanted]), case(checks=[wanted])]) == {"type": "array"}
     assert schema_of(PROFILE, [case(checks=[wanted]), case()]) is None
     made = Task(PROFILE, LABELS)
-    assert made.own_schema is not None
-    assert made.own_schema["properties"]["answer"]["enum"] == LABELS
+    assert made.schema_on(None) == {"type": "string", "enum": LABELS}
+    hosted = made.schema_on("gpt-x")
+    assert hosted is not None
+    assert hosted["properties"]["answer"]["enum"] == LABELS
     assert made.is_wrapped
     assert not Task(PROFILE, LABELS, schema=own).is_wrapped
-    assert Task(PROFILE).own_schema is None
+    assert Task(PROFILE).schema_on(None) is None
 
 
 def test_labels_are_those_of_every_case_but_guards() -> None:
