@@ -20,7 +20,7 @@ from services.contracts.files import FileObject
 from services.contracts.fine_tuning import FineTuningEventPage, FineTuningJob
 from services.contracts.ladder import LadderPrices, RungTraining
 from services.domain.ladder.money import training_usd
-from services.domain.ladder.rows import epochs_for
+from services.domain.ladder.rows import recipe_for
 from services.domain.ladder.rungs import Rung
 
 POLL_SECONDS = 2.0
@@ -106,7 +106,7 @@ class Trainer:
             "suffix": suffix,
             "seed": self.seed,
             "metadata": {"ladder": self.record.heading.run, "rung": rung.name},
-            "recipe": {"epochs": epochs_for(rung.rows or 1), **self.recipe},
+            "recipe": {**recipe_for(rung.rows or 1), **self.recipe},
             "gate": {"accepted": list(self.accepted)},
         }
         # A run that is killed before it has written the job down finds the same one again.

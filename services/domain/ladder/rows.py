@@ -13,6 +13,12 @@ from services.domain.rendering import PASSAGES_LABEL, QUESTION_LABEL, Source, co
 ROWS_SEEN = 600
 """Rows that an adapter sees at least, repeats counted."""
 
+STEPS = 300
+"""Steps that its training has at least; 600 rows, two a step, taught the packaged base a label."""
+
+MOST_AT_ONCE = 8
+"""Rows a step at most."""
+
 
 def training_row(
     example: Example, profile: Profile, sources: Sequence[Source], *, grounded: bool
@@ -36,13 +42,15 @@ def training_row(
     return {"messages": [*prompt, {"role": "assistant", "content": example.answer}]}
 
 
-def epochs_for(rows: int) -> int:
-    """Tell how often an adapter of so many rows sees each, where the recipe does not say.
+def recipe_for(rows: int) -> dict[str, int]:
+    """Write how an adapter of so many rows learns, where the recipe does not say.
 
-    Few rows are seen more often: below a few hundred in all an adapter of a small base does not
-    even learn where an answer ends.
+    Few rows are seen more often and fewer at a time: with a few dozen steps an adapter of a small
+    base does not even learn where an answer ends.
     """
-    return max(math.ceil(ROWS_SEEN / rows), 1)
+    epochs = max(math.ceil(ROWS_SEEN / rows), 1)
+    batch = min(max(rows * epochs // STEPS, 1), MOST_AT_ONCE)
+    return {"epochs": epochs, "batch": batch}
 
 
 def shows_passages(example: Example) -> bool:

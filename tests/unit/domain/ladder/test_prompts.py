@@ -22,7 +22,7 @@ from services.domain.ladder.prompts import (
     profile_of,
     schema_of,
 )
-from services.domain.ladder.rows import epochs_for, training_row
+from services.domain.ladder.rows import recipe_for, training_row
 from services.domain.ladder.rungs import Rung, rungs_of
 from services.domain.rendering import Source, prompt_hash
 
@@ -167,8 +167,9 @@ def test_a_training_row_stands_under_the_assistants_text_and_among_its_passages(
     assert kept[1]["content"] == shown.question
 
 
-def test_an_adapter_of_few_rows_sees_them_more_often() -> None:
-    assert [epochs_for(rows) for rows in (50, 100, 599, 600, 5000)] == [12, 6, 2, 1, 1]
+def test_an_adapter_of_few_rows_sees_them_more_often_and_fewer_at_a_time() -> None:
+    learnt = {rows: tuple(recipe_for(rows).values()) for rows in (50, 100, 600, 1000, 10_000)}
+    assert learnt == {50: (12, 2), 100: (6, 2), 600: (1, 2), 1000: (1, 3), 10_000: (1, 8)}
 
 
 @pytest.mark.parametrize(
