@@ -28,7 +28,7 @@ names. `inkstone up` sets what joins the processes of one machine; what you set 
 | `INKSTONE_HOME` | `.inkstone` | the folder of all local state: keys, data, logs |
 | `INKSTONE_PORT` | `8000` | the gateway's port on loopback |
 | `INKSTONE_MODELS_DIR` | `models` in the home | prepared models; homes may share one folder |
-| `INKSTONE_URL` | `http://127.0.0.1:8000` | the gateway that the client commands speak to |
+| `INKSTONE_URL` | where the local stack was last started | the gateway of the client commands |
 | `INKSTONE_API_KEY` | the home's own key | the key that the client commands send |
 """
 

@@ -14,7 +14,8 @@ from examples.evaluation.answering import Answerer
 from examples.evaluation.cases import read_cases
 from examples.evaluation.picking import LexicalIndex, read_chunks
 from services.contracts.assistants import Profile, Sampling
-from services.domain.rendering import Source, compose
+from services.domain.passages import Source
+from services.domain.rendering import compose
 
 _FREE = (
     "What is the capital of Portugal?",

@@ -19,7 +19,8 @@ from examples.evaluation.grading import Grade, grade, summarise
 from examples.evaluation.picking import LexicalIndex, read_chunks
 from examples.style.voices import VOICES
 from services.contracts.assistants import Profile
-from services.domain.rendering import Source, compose
+from services.domain.passages import Source
+from services.domain.rendering import compose
 
 TOP_K = 3
 """Passages in a prompt, as the demo's assistants have."""

@@ -19,7 +19,8 @@ from examples.style.templates import Fact, Language, Passage, read_templates
 from examples.style.voices import VOICES, Finding, Voice
 from services.contracts.assistants import Profile
 from services.domain.language import language_of
-from services.domain.rendering import Source, compose
+from services.domain.passages import Source
+from services.domain.rendering import compose
 
 _AND = {"en": "Also, ", "ko": "그리고 "}
 _GENERAL = {"en": "Terms and notes", "ko": "안내와 규정"}

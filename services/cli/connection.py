@@ -17,6 +17,7 @@ from openai import AsyncOpenAI
 from services.chassis.errors import Unauthenticated
 from services.chassis.http import Deadlines, Peer, open_session
 from services.cli.gateway import Gateway
+from services.cli.home import local_url
 
 UPLOAD_SECONDS = 300.0
 """How long one call of a command may take; uploads and warming an adapter need minutes."""
@@ -43,8 +44,9 @@ class Connection:
 
 def connect(
     url: Annotated[
-        str, typer.Option(envvar="INKSTONE_URL", help="The gateway's base URL.")
-    ] = "http://127.0.0.1:8000",
+        str | None,
+        typer.Option(envvar="INKSTONE_URL", help="The gateway; the local stack's if unset."),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(envvar="INKSTONE_API_KEY", help="An API key; the local admin key if unset."),
@@ -53,17 +55,17 @@ def connect(
         Path, typer.Option(envvar="INKSTONE_HOME", help="The local stack's folder.")
     ] = Path(".inkstone"),
 ) -> Connection:
-    """Take the given key, or the local stack's admin key.
+    """Take the given URL and key, or those of the local stack.
 
     Raises:
-        Unauthenticated: when there is neither.
+        Unauthenticated: when there is no key.
     """
     file = home / "keys" / "admin.key"
     if key is None and not file.exists():
         raise Unauthenticated(
             f"No key: set INKSTONE_API_KEY, or start the local stack, which writes {file}."
         )
-    return Connection(url.rstrip("/"), key or file.read_text().strip())
+    return Connection((url or local_url(home)).rstrip("/"), key or file.read_text().strip())
 
 
 def connected(

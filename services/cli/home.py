@@ -15,6 +15,11 @@ API_KEYS = ("admin", "app", "agent", "tuner")
 SHARED_SECRETS = ("retriever", "engine")
 """Secrets that two processes share and no registry knows."""
 
+USUAL_URL = "http://127.0.0.1:8000"
+"""Where the local stack is reached when nothing says otherwise."""
+
+_URL_FILE = "url"
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -71,6 +76,19 @@ def open_home(root: Path) -> tuple[Home, bool]:
     for name in SHARED_SECRETS:
         read_or_create_secret(home.secrets / name)
     return home, first
+
+
+def local_url(root: Path) -> str:
+    """Tell where the stack of a folder was last reached."""
+    file = root / _URL_FILE
+    return file.read_text("utf-8").strip() if file.exists() else USUAL_URL
+
+
+def remember_url(home: Home, url: str) -> None:
+    """Let commands beside the stack find it, whatever port it has."""
+    partial = home.root / f"{_URL_FILE}.partial"
+    partial.write_text(f"{url}\n", "utf-8")
+    partial.replace(home.root / _URL_FILE)
 
 
 def _api_key() -> str:

@@ -25,7 +25,7 @@ WATCH_SECONDS = 0.5
 """How often a job is looked at on a terminal."""
 
 LOG_SECONDS = 5.0
-"""How often it is looked at otherwise; a log gets a line each time."""
+"""How often it is looked at otherwise; a log gets a line when something has changed."""
 
 jobs = typer.Typer(help="Ingestion jobs.", no_args_is_help=True)
 index = typer.Typer(help="The vector index.", no_args_is_help=True)
@@ -201,14 +201,18 @@ def _agreed(console: Console, plan: SyncPlan, yes: bool) -> int:
 async def _watched(console: Console, ingestions: Ingestions, id_: str) -> Ingestion:
     """Show a job's progress until it rests, then what failed."""
     seconds = WATCH_SECONDS if console.is_terminal else LOG_SECONDS
+    last = ""
     with _bar(console) as bar:
         task = bar.add_task(id_, total=None, said="")
         async for job in ingestions.watch(id_, seconds):
             bar.update(task, completed=_done(job), total=job.progress.total, said=_said(job))
-            if not console.is_terminal:
-                console.print(f"{id_} {_done(job)}/{job.progress.total} {_said(job)}")
+            line = f"{id_} {_done(job)}/{job.progress.total} {_said(job)}"
+            if not console.is_terminal and line != last:
+                console.print(line, highlight=False, soft_wrap=True)
+            last = line
     for item in await ingestions.failed(id_):
-        console.print(f"[red]{escape(item.document_id)}[/red] {item.code}: {item.message}")
+        told = f"[red]{escape(item.document_id)}[/red] {item.code}: {escape(item.message or '')}"
+        console.print(told, highlight=False, soft_wrap=True)
     return job
 
 

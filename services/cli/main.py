@@ -93,7 +93,8 @@ def main() -> None:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, APIConnectionError):
+    unreachable = isinstance(error, ServiceError) and error.code == "gateway_unreachable"
+    if unreachable or isinstance(error, APIConnectionError):
         return "The gateway cannot be reached; start it with `make up` or set INKSTONE_URL."
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]

@@ -18,7 +18,7 @@ from rich.console import Console
 from services.cli.children import Child
 from services.cli.display import Display, display_on
 from services.cli.failures import CommandError
-from services.cli.home import Home, open_home
+from services.cli.home import Home, open_home, remember_url
 from services.cli.preparation import prepare
 from services.cli.stack import Ports, ProcessPlan, choose_ports, plan
 
@@ -85,8 +85,10 @@ async def running_stack(root: Path, port: int, console: Console) -> AsyncIterato
             except BaseException:
                 await _stop(tasks)
                 raise
+        stack = Stack(home, ports, children, first, time.monotonic() - started)
+        remember_url(home, stack.url)
         try:
-            yield Stack(home, ports, children, first, time.monotonic() - started)
+            yield stack
         finally:
             with console.status("stopping"):
                 await _stop(tasks)

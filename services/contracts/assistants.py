@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from services.contracts.knowledge import CollectionName, Filter
 from services.contracts.wire import Wire
@@ -39,6 +40,50 @@ class Abstention(Wire):
     ko: str = "제가 가진 문서에서는 답을 찾을 수 없습니다."
 
 
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+"""What a context template may hold of a passage; every other character stands for itself."""
+
+CONTEXT_FIELDS = ("number", "title", "headings", "uri", "page")
+"""Beside `text`, which has a line of its own."""
+
+ContextLabel = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S[^\r\n]*$")]
+
+
+class ContextTemplate(Wire):
+    """How retrieved passages stand before the question.
+
+    The passages follow `passages_label`, each in the shape of `passage`; then comes an empty line
+    and the question after `question_label`.
+    """
+
+    passages_label: ContextLabel = "Passages:"
+    passage: Annotated[str, Field(max_length=1000)] = "[{number}] {title}\n{text}"
+    """Opens with `[{number}]`, which answers cite, and has `{text}` on a line of its own.
+
+    Other lines may hold `{title}`, `{headings}`, `{uri}` and `{page}`; one that a passage has
+    nothing for is left out.
+    """
+    question_label: ContextLabel = "Question:"
+
+    @field_validator("passage")
+    @classmethod
+    def _check(cls, passage: str) -> str:
+        first, *others = passage.split("\n")
+        if not first.startswith("[{number}]"):
+            raise ValueError("A passage opens with `[{number}]`, which answers cite.")
+        if others.count("{text}") != 1:
+            raise ValueError("`{text}` stands once, on a line of its own, after the first line.")
+        rest = [first, *(line for line in others if line != "{text}")]
+        if any(not line.strip() for line in rest):
+            raise ValueError("A passage has no empty lines; one ends the block of passages.")
+        named = {name for line in rest for name in PLACEHOLDER.findall(line)}
+        if unknown := sorted(named - set(CONTEXT_FIELDS)):
+            raise ValueError(
+                f"A passage has no {{{unknown[0]}}}; use number, title, headings, uri, page, text."
+            )
+        return passage
+
+
 class Profile(Wire):
     """An immutable version of a prompt."""
 
@@ -48,6 +93,7 @@ class Profile(Wire):
     output_schema: dict[str, Any] | None = None
     """A JSON schema that the engine enforces."""
     sampling: Sampling = Sampling()
+    context: ContextTemplate = ContextTemplate()
     abstention: Abstention = Abstention()
     caller_system: Literal["append", "refuse"] = "append"
     """What happens to a system or developer message of the caller's."""

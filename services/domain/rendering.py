@@ -9,26 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.contracts.assistants import Profile
+from services.contracts.assistants import ContextTemplate, Profile
+from services.domain.passages import Source, grounded_turn
 
 Message = dict[str, Any]
 """One turn in OpenAI's shape, ready to be serialised."""
 
-PASSAGES_LABEL = "Passages:"
-QUESTION_LABEL = "Question:"
 _SYSTEM = ("system", "developer")
 COT_INSTRUCTION = "Think step by step, then write the final answer after 'Final answer:'."
-
-_TURN_MARKERS = re.compile(
-    r"<(?=(?:start_of_\w+|end_of_\w+|unused\d+|bos|eos|pad|unk|mask)>|\||/?s>)", re.IGNORECASE
-)
-_FORGED_NUMBER = re.compile(r"^(\s*)\[(\d{1,3})\]")
-_FORGED_LABEL = re.compile(r"^\s*(?:Passages|Question|Answer)\s*:", re.IGNORECASE)
 
 
 class PromptTooLongError(ValueError):
@@ -38,14 +30,6 @@ class PromptTooLongError(ValueError):
         super().__init__(f"the last message needs {needed} tokens and {available} are available")
         self.needed = needed
         self.available = available
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What rendering needs to know of one passage."""
-
-    title: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,37 +66,9 @@ def compose(
         messages.append({"role": "assistant", "content": example.assistant})
     messages.extend(dialogue)
     if grounded and messages and messages[-1]["role"] == "user":
-        messages[-1] = {**messages[-1], "content": grounded_turn(_text(messages[-1]), sources)}
+        turn = grounded_turn(_text(messages[-1]), sources, profile.context)
+        messages[-1] = {**messages[-1], "content": turn}
     return messages
-
-
-def grounded_turn(question: str, sources: Sequence[Source]) -> str:
-    """Wrap a question in numbered passages; without passages only the label is added."""
-    if not sources:
-        return f"{QUESTION_LABEL} {question}"
-    numbered = (_numbered(number, source) for number, source in enumerate(sources, start=1))
-    return "\n".join((PASSAGES_LABEL, *numbered)) + f"\n\n{QUESTION_LABEL} {question}"
-
-
-def _numbered(number: int, source: Source) -> str:
-    title = _TURN_MARKERS.sub("< ", " ".join(source.title.split()))
-    return f"[{number}] {title}".rstrip() + f"\n{inert(source.text)}".rstrip()
-
-
-def inert(text: str) -> str:
-    """Make retrieved text unable to end its block or to pass for another part of the prompt.
-
-    No blank lines, no chat-template tokens, no line that opens like a numbered passage or a label.
-    """
-    lines = (_inert_line(line) for line in text.splitlines() if line.strip())
-    return _TURN_MARKERS.sub("< ", "\n".join(lines)).strip()
-
-
-def _inert_line(line: str) -> str:
-    """Defuse a line's start: `[2]` becomes `(2)`, a label becomes a list item."""
-    if _FORGED_LABEL.match(line):
-        return f"- {line.strip()}"
-    return _FORGED_NUMBER.sub(r"\1(\2)", line.rstrip())
 
 
 def fit(
@@ -148,14 +104,28 @@ def fit(
 
 
 def prompt_hash(profile: Profile) -> str:
-    """Name the part of a profile that an adapter is trained with: 12 hex of sha256."""
-    stable = [profile.system, profile.reasoning, [[e.user, e.assistant] for e in profile.few_shot]]
+    """Name the part of a profile that an adapter is trained with: 12 hex of sha256.
+
+    The default context template is left out: profiles from before there was one keep their name.
+    """
+    stable: list[Any] = [
+        profile.system,
+        profile.reasoning,
+        [[e.user, e.assistant] for e in profile.few_shot],
+    ]
+    if profile.context != ContextTemplate():
+        stable.append(profile.context.model_dump(mode="json"))
     return hashlib.sha256(json.dumps(stable, ensure_ascii=False).encode()).hexdigest()[:12]
 
 
 def profile_hash(profile: Profile) -> str:
-    """Name a whole profile by its content: 12 hex of the sha256 of its canonical JSON."""
-    canonical = json.dumps(profile.model_dump(mode="json"), ensure_ascii=False, sort_keys=True)
+    """Name a whole profile by its content: 12 hex of the sha256 of its canonical JSON.
+
+    The default context template is left out, as in `prompt_hash`.
+    """
+    unsaid = {"context"} if profile.context == ContextTemplate() else None
+    content = profile.model_dump(mode="json", exclude=unsaid)
+    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 

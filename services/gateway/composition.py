@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 from services.contracts.adapters import Replica
+from services.contracts.knowledge import Passage
 from services.domain.isolation import cache_salt
-from services.domain.rendering import Source
+from services.domain.passages import Source
 from services.gateway.abstaining import abstention_text
 from services.gateway.accounts import Account
 from services.gateway.clients.engine import EngineCall, EngineClient
@@ -64,7 +65,7 @@ class Composer:
             Material(
                 target.profile,
                 conversation.turns,
-                [Source(it.title, (it.surroundings or it).text) for it in found.passages],
+                [_shown(passage) for passage in found.passages],
                 grounded=target.policy is not None or found.asked,
             ),
             context=context_of(replicas),
@@ -97,6 +98,17 @@ def open_reply(
     reply = Reply(target.model, passages, marking, account.usage, steps)
     account.answer = reply.texts
     return reply
+
+
+def _shown(passage: Passage) -> Source:
+    """Show a passage with what surrounds it, where that came along."""
+    return Source(
+        passage.title,
+        (passage.surroundings or passage).text,
+        passage.headings,
+        passage.uri,
+        passage.page,
+    )
 
 
 def _engine_body(

@@ -10,7 +10,8 @@ from typing import Any
 
 from services.chassis.errors import InvalidRequest
 from services.contracts.assistants import Profile
-from services.domain.rendering import Message, PromptTooLongError, Source, compose, fit
+from services.domain.passages import Source
+from services.domain.rendering import Message, PromptTooLongError, compose, fit
 from services.gateway.counting import TokenCounter
 
 INLINE_CHARACTERS = 8_192

@@ -12,7 +12,7 @@ from services.contracts.assistants import Profile, RetrievalPolicy
 from services.contracts.knowledge import Passage
 from services.domain.datasets.examples import Example
 from services.domain.ladder.rows import shows_passages, training_row
-from services.domain.rendering import Source
+from services.domain.passages import Source
 
 SEARCHED_AT_ONCE = 4
 """Searches for the passages of training rows at the same time."""
@@ -34,7 +34,7 @@ async def training_file(
     async def written(row: Example) -> bytes:
         nonlocal done
         sources: Sequence[Source] = ()
-        if policy is not None and not shows_passages(row):
+        if policy is not None and not shows_passages(row, profile):
             async with turns:
                 sources = await _sources(gateway, policy, row.question)
             done += 1
@@ -65,4 +65,7 @@ async def _sources(gateway: Gateway, policy: RetrievalPolicy, question: str) -> 
         result = await gateway.search(collection, question, policy.top_k, **given)
         found += result.data
     found.sort(key=lambda passage: passage.score, reverse=True)
-    return [Source(passage.title, passage.text) for passage in found[: policy.top_k]]
+    return [
+        Source(one.title, (one.surroundings or one).text, one.headings, one.uri, one.page)
+        for one in found[: policy.top_k]
+    ]

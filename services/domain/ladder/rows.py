@@ -8,7 +8,8 @@ from typing import Any
 
 from services.contracts.assistants import Profile
 from services.domain.datasets.examples import INSTRUCTING, Example
-from services.domain.rendering import PASSAGES_LABEL, QUESTION_LABEL, Source, compose
+from services.domain.passages import Source
+from services.domain.rendering import compose
 
 ROWS_SEEN = 600
 """Rows that an adapter sees at least, repeats counted."""
@@ -37,7 +38,7 @@ def training_row(
         for turn in example.turns[:last]
         if turn.role not in INSTRUCTING or turn.content.strip() != profile.system.strip()
     ]
-    wrapped = grounded and not shows_passages(example)
+    wrapped = grounded and not shows_passages(example, profile)
     prompt = compose(profile, turns, sources if wrapped else [], grounded=wrapped)
     return {"messages": [*prompt, {"role": "assistant", "content": example.answer}]}
 
@@ -53,6 +54,7 @@ def recipe_for(rows: int) -> dict[str, int]:
     return {"epochs": epochs, "batch": batch}
 
 
-def shows_passages(example: Example) -> bool:
-    """Tell whether a row's question already stands among passages."""
-    return PASSAGES_LABEL in example.question and QUESTION_LABEL in example.question
+def shows_passages(example: Example, profile: Profile) -> bool:
+    """Tell whether a row's question already stands among passages, as the profile lays them out."""
+    shape = profile.context
+    return shape.passages_label in example.question and shape.question_label in example.question

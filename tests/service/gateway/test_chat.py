@@ -154,6 +154,29 @@ async def test_the_engine_gets_what_the_gateway_resolved(stack: ChatStack) -> No
     ]
 
 
+async def test_a_profile_says_how_its_passages_stand_in_the_prompt(stack: ChatStack) -> None:
+    context = {"passage": "[{number}] {title}\n{headings} ({page})\n{text}", "question_label": "Q:"}
+    await stack.bind(retrieval=RETRIEVAL, profile={"context": context})
+    found = passage("30 days.", title="Handbook", headings=["Handbook", "Returns", "Time"], page=4)
+    stack.gateway.retriever.passages = [found]
+    body = {"model": "support", "messages": user("How long?")}
+    await stack.gateway.application.post("/v1/chat/completions", json=body)
+    (sent,) = stack.engine.generations()
+    assert sent.body["messages"][-1]["content"] == (
+        "Passages:\n[1] Handbook\nReturns > Time (4)\n30 days.\n\nQ: How long?"
+    )
+
+
+async def test_a_profile_whose_passages_could_not_be_cited_is_refused(stack: ChatStack) -> None:
+    reply = await stack.gateway.admin.put(
+        "/admin/assistants/support", json={"profile": {"context": {"passage": "{text}"}}}
+    )
+    assert reply.status == 400
+    error = reply.body["error"]
+    assert "[{number}]" in error["message"]
+    assert error["param"] == "profile.context.passage"
+
+
 async def test_the_retriever_is_asked_in_the_callers_name(stack: ChatStack) -> None:
     await stack.bind(retrieval={**RETRIEVAL, "min_score": 0.4, "mode": "dense"})
     turns = [*user("Hello"), {"role": "assistant", "content": "Hi"}, *user("환불?")]

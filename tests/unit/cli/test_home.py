@@ -5,7 +5,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from services.cli.home import open_home
+from services.cli.connection import connect
+from services.cli.home import open_home, remember_url
 
 
 def test_the_first_start_makes_keys_that_only_their_owner_can_read(tmp_path: Path) -> None:
@@ -23,3 +24,12 @@ def test_a_second_start_keeps_the_keys(tmp_path: Path) -> None:
     assert not first
     assert again.key("admin") == home.key("admin")
     assert home.key("admin").startswith("ink_")
+
+
+def test_commands_find_the_stack_on_whatever_port_it_was_started(tmp_path: Path) -> None:
+    home, _ = open_home(tmp_path)
+    assert connect(home=tmp_path, key=None, url=None).url == "http://127.0.0.1:8000"
+    remember_url(home, "http://127.0.0.1:8123")
+    found = connect(home=tmp_path, key=None, url=None)
+    assert (found.url, found.key) == ("http://127.0.0.1:8123", home.key("admin"))
+    assert connect(home=tmp_path, key="k", url="https://a.example/").url == "https://a.example"

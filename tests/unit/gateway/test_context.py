@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from services.contracts.assistants import Profile
-from services.domain.rendering import Message, Source
+from services.domain.passages import Source
+from services.domain.rendering import Message
 from services.gateway.chat_template import Overhead
 from services.gateway.context import ContextLengthExceeded, FittedPrompt, Fitter, Material
 from services.gateway.counting import TokenCounter

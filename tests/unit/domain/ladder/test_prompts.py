@@ -24,7 +24,8 @@ from services.domain.ladder.prompts import (
 )
 from services.domain.ladder.rows import recipe_for, training_row
 from services.domain.ladder.rungs import Rung, rungs_of
-from services.domain.rendering import Source, prompt_hash
+from services.domain.passages import Source
+from services.domain.rendering import prompt_hash
 
 LABELS = ["긍정", "부정"]
 PROFILE = Profile.model_validate(
