@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
@@ -33,10 +34,7 @@ async def retriever_process(
     )
     try:
         client = Client(session, f"http://127.0.0.1:{port}")
-        async with asyncio.timeout(READY_SECONDS):
-            while not await _ready(client):
-                assert process.returncode is None
-                await asyncio.sleep(0.05)
+        await _becomes_ready(process, client)
         yield process, client
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -44,12 +42,27 @@ async def retriever_process(
         await process.wait()
 
 
-async def _ready(client: Client) -> bool:
+async def _becomes_ready(process: asyncio.subprocess.Process, client: Client) -> None:
+    """Wait until the process is ready; one that does not become so says what it lacks, and why."""
+    said = ""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while said != "200":
+                assert process.returncode is None
+                await asyncio.sleep(0.05)
+                said = await _readiness(client)
+    except TimeoutError as error:
+        process.send_signal(signal.SIGUSR1)
+        await asyncio.sleep(1)
+        raise AssertionError(f"not ready after {READY_SECONDS} s: {said}") from error
+
+
+async def _readiness(client: Client) -> str:
     try:
         async with client.session.get(client.url + "/readyz") as reply:
-            return reply.status == 200
-    except aiohttp.ClientError:
-        return False
+            return "200" if reply.status == 200 else await reply.text()
+    except aiohttp.ClientError as error:
+        return str(error)
 
 
 def _shares() -> bool:
@@ -58,6 +71,7 @@ def _shares() -> bool:
 
 def main() -> None:
     """Serve until a signal."""
+    faulthandler.register(signal.SIGUSR1)
     listening = Listening(port=int(sys.argv[2]), log_level="WARNING")
     # Small batches and short leases, so that a kill comes between many steps.
     jobs = Jobs(batch_chunks=16, lease_seconds=1.0)
