@@ -35,7 +35,13 @@ from services.gateway.adapters.importing import copy_adapter
 from services.gateway.adapters.intake import AdapterIntake
 from services.gateway.evaluation.trainings import TrainingJudge
 from services.gateway.knowledge.files import content_key
-from services.gateway.registry import evaluation_sets, files, idempotency, training_jobs
+from services.gateway.registry import (
+    evaluation_sets,
+    files,
+    idempotency,
+    training_jobs,
+    training_leases,
+)
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.files import NewFile
 from services.gateway.registry.idempotency import Attempt
@@ -132,11 +138,11 @@ class TrainingDesk:
 
     async def claim(self, actor: Actor, wish: JobClaim) -> Lease | None:
         """Give a worker a job, or nothing."""
-        return await training_jobs.claim(self.registry, actor, wish, self.limits)
+        return await training_leases.claim(self.registry, actor, wish, self.limits)
 
     async def renew(self, actor: Actor, job_id: str, renewal: LeaseRenewal) -> LeaseState:
         """Prolong a worker's lease."""
-        return await training_jobs.renew(self.registry, actor, job_id, renewal, self.limits)
+        return await training_leases.renew(self.registry, actor, job_id, renewal, self.limits)
 
     async def finish(self, actor: Actor, job_id: str, result: JobResult) -> None:
         """Write how a job ended; an adapter that it made is examined like any other.
@@ -147,7 +153,7 @@ class TrainingDesk:
         Raises:
             Conflict: when the job is not the worker's any more.
         """
-        job = await training_jobs.held_by(self.registry, job_id, result.worker)
+        job = await training_leases.held_by(self.registry, job_id, result.worker)
         made, cases = Made(), list[EvaluationCase]()
         if result.status == "succeeded":
             try:

@@ -11,8 +11,12 @@ MORE_ROOM = "make room where the tuner keeps its data, and start the job again"
 """What to do about a full disk."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NO_ROOM_TOLD = tuple(f"os error {number})" for number in _NO_ROOM)
-"""How writers in Rust put it."""
+_NO_ROOM_TOLD = (
+    *(f"os error {number})" for number in _NO_ROOM),
+    "PytorchStreamWriter failed writing",
+    "unexpected pos",
+)
+"""How the writers of safetensors and of torch put it; torch does not say why it could not write."""
 
 
 def is_full_disk(error: BaseException) -> bool:

@@ -7,17 +7,13 @@ from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import Conflict, NotFound, Overloaded
-from services.contracts.fine_tuning import JobEvaluation, TrainingFailure
+from services.contracts.fine_tuning import JobEvaluation
 from services.contracts.jobs import (
-    JobClaim,
     JobResult,
-    Lease,
-    LeaseRenewal,
-    LeaseState,
     TrainedCheckpoint,
     TrainingJob,
     TrainingSpec,
@@ -150,7 +146,7 @@ async def find(connection: AsyncConnection, tenant: str, job_id: str) -> Trainin
     ).one_or_none()
     if row is None:
         raise NotFound(f"There is no training job {job_id!r}.", code="job_not_found")
-    return _job_of(row)
+    return job_of(row)
 
 
 async def listed(
@@ -165,7 +161,7 @@ async def listed(
             order=(_jobs.c.created_at, _jobs.c.id),
             id_=_jobs.c.id,
         )
-    return [_job_of(row) for row in rows], more
+    return [job_of(row) for row in rows], more
 
 
 def check_version(job: TrainingJob, expected: Expected) -> None:
@@ -228,80 +224,6 @@ async def _steer(
 async def _told(change: Change, job_id: str, what: str) -> None:
     await training_events.say(change, job_id, f"Asked to {what} the job")
     await change.record(f"training.{what}_requested", None, job_id)
-
-
-async def claim(
-    registry: Registry, actor: Actor, wish: JobClaim, limits: JobLimits
-) -> Lease | None:
-    """Give a worker the oldest job that is queued or whose worker fell silent."""
-    async with registry.change(actor) as change:
-        await _give_up_on_hopeless(change, limits)
-        row = (await change.connection.execute(_next(change.now, wish, limits))).one_or_none()
-        if row is None:
-            return None
-        await change.connection.execute(
-            update(_jobs)
-            .where(_jobs.c.id == row.id)
-            .values(
-                status="running",
-                worker=wish.worker,
-                lease_until=change.now + limits.lease_seconds,
-                attempts=row.attempts + 1,
-            )
-        )
-        await change.record("training.claimed", None, row.id, {"worker": wish.worker})
-        job = await find(change.connection, row.tenant, row.id)
-    return Lease(
-        job=job,
-        input_key=input_folder(job.id),
-        output_key=output_folder(job),
-        report_key=report_folder(job),
-        lease_seconds=limits.lease_seconds,
-    )
-
-
-def _next(now: float, wish: JobClaim, limits: JobLimits) -> Select[Any]:
-    """Select the oldest job that is free, of a tenant that may have one more running."""
-    abandoned = (_jobs.c.status == "running") & (_jobs.c.lease_until < now)
-    other = _jobs.alias("other")
-    running = (
-        select(func.count())
-        .select_from(other)
-        .where(other.c.tenant == _jobs.c.tenant, other.c.status == "running")
-        .scalar_subquery()
-    )
-    free = abandoned | ((_jobs.c.status == "queued") & (running < limits.max_running))
-    chosen = select(_jobs).where(free)
-    if wish.job is not None:
-        chosen = chosen.where(_jobs.c.id == wish.job)
-    return chosen.order_by(_jobs.c.created_at, _jobs.c.id).limit(1)
-
-
-async def renew(
-    registry: Registry, actor: Actor, job_id: str, renewal: LeaseRenewal, limits: JobLimits
-) -> LeaseState:
-    """Prolong a worker's lease, unless the job is no longer its own."""
-    progress = {"progress": renewal.progress.model_dump()} if renewal.progress else {}
-    async with registry.change(actor) as change:
-        row = (
-            await change.connection.execute(
-                update(_jobs)
-                .where(_jobs.c.id == job_id, _jobs.c.status == "running")
-                .where(_jobs.c.worker == renewal.worker)
-                .values(
-                    lease_until=change.now + limits.lease_seconds,
-                    version=_jobs.c.version,
-                    **progress,
-                )
-                .returning(_jobs.c.cancel_requested, _jobs.c.pause_requested, _jobs.c.attempts)
-            )
-        ).one_or_none()
-        if row is None:
-            return LeaseState(held=False, cancel_requested=False)
-        await training_events.add(change, job_id, row.attempts, renewal.events)
-    return LeaseState(
-        held=True, cancel_requested=row.cancel_requested, pause_requested=row.pause_requested
-    )
 
 
 async def finish(
@@ -389,38 +311,8 @@ def lost(job_id: str) -> Conflict:
     )
 
 
-async def held_by(registry: Registry, job_id: str, worker: str) -> TrainingJob:
-    """Read a running job of any tenant on behalf of its worker.
-
-    Raises:
-        Conflict: when the job is not this worker's.
-    """
-    async with registry.database.read() as connection:
-        row = (
-            await connection.execute(
-                select(_jobs).where(_jobs.c.id == job_id, _jobs.c.worker == worker)
-            )
-        ).one_or_none()
-    if row is None:
-        raise lost(job_id)
-    return _job_of(row)
-
-
-async def _give_up_on_hopeless(change: Change, limits: JobLimits) -> None:
-    await change.connection.execute(
-        update(_jobs)
-        .where(_jobs.c.status == "running", _jobs.c.lease_until < change.now)
-        .where(_jobs.c.attempts >= limits.max_attempts)
-        .values(
-            status="failed",
-            finished_at=change.second,
-            error=f"{limits.max_attempts} workers fell silent while they worked on it",
-            error_code=TrainingFailure.WORKERS_LOST,
-        )
-    )
-
-
-def _job_of(row: Row[Any]) -> TrainingJob:
+def job_of(row: Row[Any]) -> TrainingJob:
+    """Read a job."""
     return TrainingJob(
         id=row.id,
         status=row.status,

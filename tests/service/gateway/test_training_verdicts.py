@@ -11,6 +11,7 @@ import pytest
 
 from services.chassis.artifacts import ArtifactStore
 from services.contracts.jobs import CASES_FILE
+from services.gateway.registry import tables
 from tests.fakes.adapters import version_of, write_adapter
 from tests.fakes.agent import eventually
 from tests.fakes.engine_generation import Call
@@ -215,6 +216,18 @@ async def test_a_tenant_has_so_many_jobs_at_most_and_so_many_running(stack: Chat
     theirs = await neighbour.post("/admin/training-jobs", data=_form(form))
     assert theirs.status == 201, theirs
     assert (await claimed(stack))["job"]["tenant"] == "neighbour"
+
+
+async def test_a_job_that_loses_worker_after_worker_fails_and_says_so(stack: ChatStack) -> None:
+    job = (await created(stack)).body["id"]
+    for _ in range(3):
+        assert (await claimed(stack))["job"]["id"] == job
+        async with stack.gateway.resources.registry.database.write() as connection:
+            await connection.execute(tables.training_jobs.update().values(lease_until=0.0))
+    assert await claimed(stack) is None
+    body = (await stack.gateway.admin.get(f"{JOBS}/{job}")).body
+    assert (body["status"], body["error"]["code"]) == ("failed", "workers_lost")
+    assert (await told(stack, job))[-1].startswith("The job is failed: 3 workers fell silent")
 
 
 async def test_a_worker_may_ask_for_one_job_only(stack: ChatStack) -> None:

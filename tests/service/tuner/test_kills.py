@@ -145,7 +145,7 @@ async def client(gateway: GatewayUnderTest) -> AsyncIterator[AsyncOpenAI]:
 async def test_a_training_that_is_killed_goes_on_and_loses_nothing(
     gateway: GatewayUnderTest, client: AsyncOpenAI, base: Path, tmp_path: Path
 ) -> None:
-    recipe, count = knobs(), 12
+    recipe, count = knobs(epochs=8), 12
     expected = undisturbed(base, tmp_path / "calm", recipe, count)
     async with working(gateway, base, work := tmp_path / "work"):
         for _ in range(TRIES):

@@ -23,6 +23,7 @@ def caused(outer: Exception, inner: Exception) -> Exception:
     [
         (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
         (RuntimeError("Error while serializing: I/O error: (os error 28)"), "disk_full"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 9"), "disk_full"),
         (caused(RuntimeError("it broke"), OSError(errno.EDQUOT, "quota")), "disk_full"),
         (MemoryError(), "out_of_memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
