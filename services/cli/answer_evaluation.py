@@ -47,6 +47,9 @@ JudgeKey = Annotated[
     str | None,
     typer.Option(help="The environment variable that holds its key; INKSTONE_JUDGE_KEY."),
 ]
+JudgeExtra = Annotated[
+    str, typer.Option(help="JSON: further fields of its requests; null leaves one out.")
+]
 StyleFile = Annotated[
     Path | None, typer.Option(help="A classifier of `inkstone eval style train`.")
 ]
@@ -78,6 +81,7 @@ async def run_evaluation(
     judge: JudgeUrl = None,
     judge_model: JudgeModel = None,
     judge_key_env: JudgeKey = None,
+    judge_extra: JudgeExtra = "{}",
     style: StyleFile = None,
     entailment: EntailmentModel = None,
     out: Out = Path("evaluation.json"),
@@ -95,7 +99,9 @@ async def run_evaluation(
     names: list[tuple[Arm, Asked]] = [("baseline", Asked(against or assistant))]
     if against is not None:
         names.append(("candidate", Asked(assistant)))
-    options = JudgingOptions(judge, judge_model, judge_key_env, style, entailment, concurrent)
+    options = JudgingOptions(
+        judge, judge_model, judge_key_env, judge_extra, style, entailment, concurrent
+    )
     async with connection.gateway() as gateway, open_judging(options, gateway.peer) as judging:
         judging.check(asked)
         heading = Heading(

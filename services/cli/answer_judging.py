@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -35,6 +37,9 @@ from services.domain.rendering import Message
 KEY_VARIABLE = "INKSTONE_JUDGE_KEY"
 """Where the judge's key is looked for unless another variable is named."""
 
+REFUSALS_IN_A_ROW = 5
+"""So many refused requests without one answer are no matter of what was asked."""
+
 ENTAILING = {"citation_recall", "citation_precision", "grounded"}
 """Checks that ask whether a text entails a claim."""
 
@@ -48,6 +53,10 @@ class Judge:
 
     endpoint: Endpoint
     model: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of each request; None leaves one out."""
+    refused: list[str] = field(default_factory=list)
+    """What it said of the requests that it refused since it last answered."""
 
     async def opinion(self, messages: Sequence[Message]) -> Opinion:
         """Ask for a score."""
@@ -62,13 +71,23 @@ class Judge:
             "model": self.model,
             "messages": list(messages),
             "temperature": 0.0,
-            "max_tokens": VERDICT_TOKENS,
+            "max_completion_tokens": VERDICT_TOKENS,
+            **self.extra,
         }
         try:
-            return (await self.endpoint.complete(body)).text
+            sent = {name: value for name, value in body.items() if value is not None}
+            said = (await self.endpoint.complete(sent)).text
         except EndpointRefused as error:
+            self.refused.append(error.message)
+            if len(self.refused) >= REFUSALS_IN_A_ROW:
+                raise CommandError(
+                    f"{error.message} So were the {len(self.refused) - 1} before it; change the "
+                    "request with --judge-extra, where null leaves a field out."
+                ) from error
             # Another case may be judged; this one counts as not.
             return error.message
+        self.refused.clear()
+        return said
 
 
 @dataclass(slots=True)
@@ -178,6 +197,7 @@ class JudgingOptions:
     url: str | None = None
     model: str | None = None
     key_env: str | None = None
+    extra: str = "{}"
     style: Path | None = None
     entailment: str | None = None
     concurrent: int = 4
@@ -197,7 +217,7 @@ async def open_judging(options: JudgingOptions, peer: Peer | None = None) -> Asy
         if options.url is not None and options.model is not None:
             key = key_from(options.key_env, KEY_VARIABLE)
             endpoint = Endpoint("judge", endpoint_url(options.url), session, key)
-            found = Judge(endpoint, options.model)
+            found = Judge(endpoint, options.model, json_object(options.extra, "--judge-extra"))
         yield Judging(
             peer,
             found,
@@ -219,6 +239,24 @@ def read_styles(file: Path) -> StyleModel:
         raise CommandError(
             f"{file} is no style classifier; make one with `inkstone eval style train`."
         ) from error
+
+
+def json_object(text: str, option: str) -> dict[str, Any]:
+    """Read the further fields of requests from an option.
+
+    Raises:
+        CommandError: they are none.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"{option} is no JSON: {error}.") from error
+    if not isinstance(found, dict) or found.keys() & {"model", "messages", "stream", "n"}:
+        raise CommandError(
+            f"{option} is a JSON object without model, messages, stream and n, such as "
+            "'{\"top_p\": 0.9}'."
+        )
+    return found
 
 
 def key_from(named: str | None, usual: str) -> str | None:

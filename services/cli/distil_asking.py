@@ -185,12 +185,12 @@ class Asking:
             given = await self.teacher.complete(body)
         finally:
             self.budget.release(prompt, longest)
+        known.answers[sample] = answer = _answer(given, sample, prompt)
         self.budget.spend(
-            prompt=given.prompt_tokens,
-            cached=given.cached_tokens,
-            completion=given.completion_tokens,
+            prompt=answer.prompt_tokens,
+            cached=answer.cached_tokens,
+            completion=answer.completion_tokens,
         )
-        known.answers[sample] = answer = _answer(given, sample)
         self.journal.add(file, DistilLine(key=key, answer=answer))
         self._refused = 0
         return True
@@ -212,16 +212,22 @@ class Asking:
             )
 
 
-def _answer(given: Completion, sample: int) -> TeacherAnswer:
+def _answer(given: Completion, sample: int, estimate: int) -> TeacherAnswer:
+    """Write an answer down; a teacher that does not count its tokens is taken at its characters.
+
+    Args:
+        estimate: the prompt's tokens, as they were set aside.
+    """
+    counted = given.prompt_tokens + given.completion_tokens > 0
     return TeacherAnswer(
         sample=sample,
         text=given.text,
         refusal=given.refusal,
         finish_reason=given.finish_reason,
         model=given.model,
-        prompt_tokens=given.prompt_tokens,
+        prompt_tokens=given.prompt_tokens if counted else estimate,
         cached_tokens=given.cached_tokens,
-        completion_tokens=given.completion_tokens,
+        completion_tokens=given.completion_tokens if counted else len(given.text),
         at=round(time.time(), 3),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +13,15 @@ from rich.console import Console
 
 from services.chassis.completions import Endpoint, endpoint_url
 from services.chassis.http import Peer, open_session
-from services.cli.answer_evaluation import EntailmentModel, JudgeKey, JudgeModel, JudgeUrl
+from services.cli.answer_evaluation import (
+    EntailmentModel,
+    JudgeExtra,
+    JudgeKey,
+    JudgeModel,
+    JudgeUrl,
+)
 from services.cli.answer_evaluation import StyleFile as StyleOption
-from services.cli.answer_judging import JudgingOptions, key_from, open_judging
+from services.cli.answer_judging import JudgingOptions, json_object, key_from, open_judging
 from services.cli.connection import Connection, connected
 from services.cli.distil_asking import FromAssistant, FromProfile
 from services.cli.distil_work import Bounds, Distillation, Source
@@ -110,6 +115,7 @@ async def distil(
     judge: JudgeUrl = None,
     judge_model: JudgeModel = None,
     judge_key_env: JudgeKey = None,
+    judge_extra: JudgeExtra = "{}",
     style: StyleOption = None,
     entailment: EntailmentModel = None,
     licence: Annotated[
@@ -125,9 +131,11 @@ async def distil(
         raise CommandError(f"{out.parent} is no folder; choose another place with --out.")
     if assistant is not None and profile is not None:
         raise CommandError("--assistant brings its own profile; leave --profile out.")
-    read, added = _prompts(prompts), _object(extra)
+    read, added = _prompts(prompts), json_object(extra, "--extra")
     prices = _prices(price_in, price_out, budget_usd)
-    judging = JudgingOptions(judge, judge_model, judge_key_env, style, entailment, concurrent)
+    judging = JudgingOptions(
+        judge, judge_model, judge_key_env, judge_extra, style, entailment, concurrent
+    )
     async with AsyncExitStack() as stack:
         peer = None
         if assistant is not None:
@@ -227,19 +235,6 @@ def _checks(file: Path) -> list[Check]:
         raise CommandError(
             f"{file}: {where}: {told['msg']}; write a JSON list of checks, as cases have them."
         ) from error
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise CommandError(f"--extra is no JSON: {error}.") from error
-    if not isinstance(found, dict) or found.keys() & {"model", "messages", "stream", "n"}:
-        raise CommandError(
-            '--extra is a JSON object without model, messages, stream and n, such as \'{"top_p": '
-            "0.9}'."
-        )
-    return found
 
 
 def _prices(price_in: float | None, price_out: float | None, budget: float | None) -> Prices:

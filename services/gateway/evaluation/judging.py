@@ -64,7 +64,7 @@ class Judging:
                 "model": self.model,
                 "messages": messages,
                 "temperature": 0.0,
-                "max_tokens": VERDICT_TOKENS,
+                "max_completion_tokens": VERDICT_TOKENS,
             }
             try:
                 found[key] = read_opinion((await self.endpoint.complete(body)).text)

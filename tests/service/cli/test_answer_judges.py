@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from services.cli.entailment import open_entailment
 from services.cli.failures import CommandError
 from services.cli.main import app
-from tests.fakes.completions import FakeCompletions
+from tests.fakes.completions import Failing, FakeCompletions
 from tests.fakes.cross_encoder import make_cross_encoder
 from tests.fakes.engine_generation import Call
 from tests.fakes.loopback import running
@@ -127,6 +127,18 @@ async def test_verdicts_that_cannot_be_read_are_counted_and_shown(
     told = await run(stack, tmp_path, "--assistant", "polite", *options, cases=CASES[:3])
     assert report(tmp_path)["baseline"]["unreadable"] == 3
     assert "3 verdicts of the judge on polite could not be read" in told
+
+
+async def test_a_judge_that_refuses_every_request_ends_the_run(
+    stack: ChatStack, tmp_path: Path, judge: tuple[FakeCompletions, list[str]]
+) -> None:
+    fake, options = judge
+    fake.reply = lambda body: Failing(400, "no temperature") if "temperature" in body else "{}"
+    with pytest.raises(CommandError, match=r"no temperature.*--judge-extra"):
+        await run(stack, tmp_path, "--assistant", "polite", *options, cases=CASES[:9])
+    left_out = ["--judge-extra", '{"temperature": null}', "--fresh"]
+    await run(stack, tmp_path, "--assistant", "polite", *options, *left_out, cases=CASES[:9])
+    assert report(tmp_path)["baseline"]["unreadable"] == 9
 
 
 async def test_answers_judged_by_somebody_else_are_not_mixed_in(

@@ -313,6 +313,13 @@ async def test_the_budget_ends_the_asking_and_never_is_exceeded(room: Room) -> N
     assert room.manifest().cost_usd == pytest.approx(20 * (100 * 10 + 20 * 50) / 1e6)
 
 
+async def test_a_teacher_that_counts_no_tokens_has_a_budget_all_the_same(room: Room) -> None:
+    room.teacher.tokens = (0, 0)
+    told = await room.distil("--budget-tokens", "700", "--max-tokens", "50", prompts=many(20))
+    assert 0 < len(room.teacher.requests) < 20
+    assert "The budget is spent" in told
+
+
 async def test_as_many_are_asked_at_once_as_are_allowed(room: Room) -> None:
     room.teacher.hold = asyncio.Event()
     running = asyncio.create_task(room.distil("--concurrent", "3", prompts=many(9)))
