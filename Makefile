@@ -7,7 +7,7 @@ export INKSTONE_HOME ?= .inkstone
 export PYTHONDONTWRITEBYTECODE=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-again test-long check deploy-check images-test reference shape bench lock clean
+.PHONY: help setup demo up test test-again test-long check reference shape bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,8 @@ test-again: setup ## only what failed in the last `make test`
 
 test-long: setup ## the long campaigns: kills, chaos, soak
 	$(BIN)/pytest -m long
+
+.PHONY: deploy-check images-test
 
 deploy-check: setup ## other people's rules on deploy/: policies, custom resources, compose
 	@VENV=$(VENV) bash tools/deploy_check.sh
