@@ -51,7 +51,10 @@ if command -v node > /dev/null; then
   node tools/custom_resources.mjs "$TOOLS/npm/node_modules" "$built"/*.yaml || failed=1
 fi
 echo "== compose"
-"$TOOLS/venv/bin/podman-compose" -f deploy/compose.yaml config > "$TOOLS/compose.yaml" || failed=1
+for further in "" "-f deploy/compose.cpu.yaml"; do
+  # shellcheck disable=SC2086 # two words, or none
+  "$TOOLS/venv/bin/podman-compose" -f deploy/compose.yaml $further config > "$TOOLS/compose.yaml" || failed=1
+done
 if [ "$failed" -ne 0 ]; then
   echo "deploy-check: failed"
   exit 1
