@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 VENV=${VENV:-.venv}
 TOOLS=$(realpath -m "${DEPLOY_CHECK_DIR:-.cache/deploy-check}")
 CHECKOV=3.3.30 PODMAN_COMPOSE=1.6.0
-TREES=(base bulk weights overlays/dev overlays/shared overlays/prod overlays/prod-bulk)
+mapfile -t TREES < <(cd deploy/kustomize && grep -rl --include=kustomization.yaml 'kind: Kustomization$' . \
+  | xargs -n1 dirname | sed 's#^\./##' | sort)
 
 # Left out, with the reason:
 # CKV_K8S_11 a limit on CPU throttles a service that the node has room for; memory is bounded.
@@ -50,7 +51,10 @@ if command -v node > /dev/null; then
   node tools/custom_resources.mjs "$TOOLS/npm/node_modules" "$built"/*.yaml || failed=1
 fi
 echo "== compose"
-"$TOOLS/venv/bin/podman-compose" -f deploy/compose.yaml config > "$TOOLS/compose.yaml" || failed=1
+for further in "" "-f deploy/compose.cpu.yaml"; do
+  # shellcheck disable=SC2086 # two words, or none
+  "$TOOLS/venv/bin/podman-compose" -f deploy/compose.yaml $further config > "$TOOLS/compose.yaml" || failed=1
+done
 if [ "$failed" -ne 0 ]; then
   echo "deploy-check: failed"
   exit 1

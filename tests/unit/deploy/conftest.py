@@ -18,7 +18,16 @@ KUSTOMIZE = ROOT / "deploy" / "kustomize"
 KUBECTL = Path(sys.executable).parent / "kubectl"
 
 SYSTEMS = ["base", "overlays/dev", "overlays/shared", "overlays/prod"]
-"""Trees that hold the whole system; the rest are Jobs beside one."""
+"""Trees that hold the whole system."""
+
+JOBS = sorted(
+    str(file.parent.relative_to(KUSTOMIZE))
+    for file in KUSTOMIZE.rglob("kustomization.yaml")
+    if "kind: Kustomization\n" in file.read_text()
+    and str(file.parent.relative_to(KUSTOMIZE)) not in SYSTEMS
+    and not file.parent.name.startswith(".")
+)
+"""All other trees: Jobs beside one."""
 
 Manifest = dict[str, Any]
 

@@ -10,13 +10,16 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from services.generator.launching import EnginePlan, command
+from services.generator.launching import Device, EnginePlan, command, environment
 from tests.unit.deploy.conftest import ROOT
 from tests.unit.deploy.test_wiring import ENGINE_PORT, settings_class
 
 DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
+WITHOUT_GPU: dict[str, Any] = yaml.safe_load(
+    (DEPLOY / "compose.cpu.yaml").read_text().replace("!reset ", "")
+)["services"]["engine"]
 PROMETHEUS = yaml.safe_load((DEPLOY / "compose" / "prometheus" / "prometheus.yml").read_text())
 OURS = {"gateway": "gateway", "retriever": "retriever", "agent": "generator", "tuner": "tuner"}
 """Our processes, and whose settings they read."""
@@ -178,7 +181,8 @@ def test_agent_and_engine_share_network_and_adapters() -> None:
     assert advertised == f"http://engine:{ENGINE_PORT}"
 
 
-def test_the_engine_has_every_argument_that_an_agent_would_start_it_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_the_engine_is_started_as_an_agent_would_start_it(tmp_path: Path, device: Device) -> None:
     plan = EnginePlan(
         folder=tmp_path,
         served_name="base",
@@ -186,7 +190,7 @@ def test_the_engine_has_every_argument_that_an_agent_would_start_it_with(tmp_pat
         port=ENGINE_PORT,
         api_key="key",
         cache_dir=tmp_path,
-        device="cuda",
+        device=device,
         max_loras=4,
         max_cpu_loras=8,
         max_lora_rank=32,
@@ -198,10 +202,17 @@ def test_the_engine_has_every_argument_that_an_agent_would_start_it_with(tmp_pat
         gpu_memory_utilization=0.9,
     )
     engine = SERVICES["engine"]
-    given = f"{engine['command']} {engine['environment']['ENGINE_ARGUMENTS']}"
-    assert {part for part in command(plan) if part.startswith("--")} == set(
+    variables = engine["environment"] | (WITHOUT_GPU["environment"] if device == "cpu" else {})
+    given = f"{engine['command']} {variables['ENGINE_ARGUMENTS']}"
+    wanted = command(plan)
+    assert {part for part in wanted if part.startswith("--")} == set(
         re.findall(r"(?<=[ -])(--[a-z-]+)", given)
     )
+    assert wanted[1:3] == ["-m", variables["ENGINE_SERVER"]]
+    own = {"VLLM_API_KEY", "VLLM_CACHE_ROOT", "PYTHONPATH", "OMP_NUM_THREADS"}
+    own |= {"DO_NOT_TRACK", "TOKENIZERS_PARALLELISM"}
+    started = {name: v for name, v in environment(plan, {}).items() if name not in own}
+    assert variables.items() >= started.items()
     agent = SERVICES["agent"]["environment"]
     for name in ("MAX_LORAS", "MAX_CPU_LORAS", "MAX_LORA_RANK"):
         flag = "--" + name.lower().replace("_", "-")

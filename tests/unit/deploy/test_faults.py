@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.deploy.conftest import SYSTEMS, Manifest, of_kind, pod_of, rendered
+from tests.unit.deploy.conftest import JOBS, SYSTEMS, Manifest, of_kind, pod_of, rendered
 from tests.unit.deploy.faults import faults
 
-JOBS = ["bulk", "overlays/prod-bulk", "weights"]
+
+def test_every_tree_is_looked_at() -> None:
+    assert {"bulk", "overlays/prod-bulk", "weights"} <= set(JOBS)
 
 
 @pytest.mark.parametrize("tree", [*SYSTEMS, *JOBS])

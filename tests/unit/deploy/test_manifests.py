@@ -12,6 +12,7 @@ import pytest
 
 from services.gateway.settings import Settings as GatewaySettings
 from tests.unit.deploy.conftest import (
+    JOBS,
     ROOT,
     SYSTEMS,
     Manifest,
@@ -23,7 +24,6 @@ from tests.unit.deploy.conftest import (
     workloads,
 )
 from tests.unit.deploy.custom_resources import check_custom, is_custom
-from tests.unit.deploy.test_faults import JOBS
 
 KUBERNETES = "1.37.0"
 CLUSTER_WIDE = {"Namespace", "PriorityClass"}

@@ -11,7 +11,7 @@ import pytest
 from services.chassis.settings import ServiceSettings
 from services.generator import launching
 from services.generator.guard import ALLOWED, OPEN
-from services.generator.launching import EnginePlan, command
+from services.generator.launching import Device, EnginePlan, command
 from tests.unit.deploy.conftest import Manifest, containers, environment, of_kind
 from tests.unit.deploy.network import allows, places
 
@@ -126,6 +126,9 @@ def test_the_engines_arguments_name_variables_that_it_has(manifests: list[Manife
 def test_the_engine_has_every_argument_that_an_agent_would_start_it_with(
     manifests: list[Manifest], tmp_path: Path
 ) -> None:
+    engine = containers(manifests)["generator", "engine"]
+    # The small overlay has no GPU.
+    device: Device = "cuda" if "nvidia.com/gpu" in engine["resources"]["limits"] else "cpu"
     plan = EnginePlan(
         folder=tmp_path,
         served_name="base",
@@ -133,7 +136,7 @@ def test_the_engine_has_every_argument_that_an_agent_would_start_it_with(
         port=ENGINE_PORT,
         api_key="key",
         cache_dir=tmp_path,
-        device="cuda",
+        device=device,
         max_loras=4,
         max_cpu_loras=8,
         max_lora_rank=32,
@@ -144,13 +147,15 @@ def test_the_engine_has_every_argument_that_an_agent_would_start_it_with(
         cpu_threads=1,
         gpu_memory_utilization=0.9,
     )
-    engine = containers(manifests)["generator", "engine"]
     given = {argument.partition("=")[0] for argument in engine["args"]}
-    assert given == {part for part in command(plan) if part.startswith("--")}
-    started = launching.environment(plan, {})
-    assert environment(manifests, engine).items() >= {
-        (name, started[name]) for name in ("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "HF_HUB_OFFLINE")
-    }
+    wanted = command(plan)
+    assert given == {part for part in wanted if part.startswith("--")}
+    assert engine["command"] == ["python3", *wanted[1:3]]
+    # What is the pod's own: its key, its paths, its cores.
+    own = {"VLLM_API_KEY", "VLLM_CACHE_ROOT", "PYTHONPATH", "OMP_NUM_THREADS"}
+    own |= {"DO_NOT_TRACK", "TOKENIZERS_PARALLELISM"}
+    started = {k: v for k, v in launching.environment(plan, {}).items() if k not in own}
+    assert environment(manifests, engine).items() >= started.items()
 
 
 def test_the_agent_puts_adapters_where_the_engine_reads_them(manifests: list[Manifest]) -> None:
