@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.agent import eventually
 from tests.service.gateway import command
 from tests.service.gateway.chat_stack import ChatStack, chat_stack
 
@@ -56,6 +58,26 @@ async def test_a_candidate_may_answer_unseen_first(stack: ChatStack) -> None:
     path = f"/admin/assistants/support/rollouts/{said.split()[0]}"
     begun = (await stack.gateway.admin.get(path)).body
     assert (begun["strategy"], begun["shadow"]["percent"]) == ("shadow_canary", 25)
+
+
+async def test_a_terminal_shows_below_the_moves_where_the_rollout_stands(stack: ChatStack) -> None:
+    begun = await run(
+        stack, "begin", "support", "--adapter", "none", "--weight", "35", "--no-watch"
+    )
+    id_ = begun.split()[0]
+    path = f"/admin/assistants/support/rollouts/{id_}"
+
+    async def rolled_back_once_it_serves() -> None:
+        await eventually(lambda: stack.gateway.resources.snapshot.canaries)
+        assert (await stack.gateway.admin.post(f"{path}/rollback")).status == 200
+
+    command_line = ("rollouts", "watch", "support", id_)
+    written, _ = await asyncio.gather(
+        command.run_on_a_terminal(stack, *command_line), rolled_back_once_it_serves()
+    )
+    moves, _, standing = written.rpartition("rolled back")
+    assert "canary 35 %" in moves
+    assert "invalid citations" in standing
 
 
 async def test_a_threshold_that_cannot_be_read_is_refused_before_anything_begins(
