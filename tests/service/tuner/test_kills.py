@@ -142,6 +142,7 @@ async def client(gateway: GatewayUnderTest) -> AsyncIterator[AsyncOpenAI]:
         yield client
 
 
+@pytest.mark.long
 async def test_a_training_that_is_killed_goes_on_and_loses_nothing(
     gateway: GatewayUnderTest, client: AsyncOpenAI, base: Path, tmp_path: Path
 ) -> None:
