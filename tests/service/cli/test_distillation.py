@@ -14,9 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from services.chassis.completions import EndpointUnusable
+from services.cli.connection import Connection
+from services.cli.distil_asking import FromAssistant
 from services.cli.failures import CommandError
 from services.cli.main import app
-from services.contracts.distillation import DistilLine, DistilManifest
+from services.contracts.distillation import DistilLine, DistilManifest, DistilPrompt
 from tests.fakes.agent import eventually
 from tests.fakes.completions import Failing, FakeCompletions, Said
 from tests.fakes.loopback import running
@@ -301,6 +303,14 @@ async def test_an_assistant_that_changes_is_noticed(grounded: Room, stack: ChatS
         await grounded.distil(prompts=asked("Hello there?", "And again?"))
 
 
+async def test_a_prompt_of_another_release_is_not_taken(stack: ChatStack) -> None:
+    gateway = Connection(stack.gateway.base_url, stack.gateway.secrets["admin"])
+    async with gateway.gateway() as opened:
+        compose = FromAssistant(opened.peer, "support", "support/99")
+        with pytest.raises(CommandError, match="serves support/1 now and not support/99"):
+            await compose(DistilPrompt(question="Hello there?"))
+
+
 async def test_the_budget_ends_the_asking_and_never_is_exceeded(room: Room) -> None:
     told = await room.distil("--budget-tokens", "700", "--max-tokens", "50", prompts=many(20))
     spent = 120 * len(room.teacher.requests)
@@ -438,7 +448,10 @@ async def test_two_at_once_do_not_write_one_file(room: Room) -> None:
     room.teacher.hold = asyncio.Event()
     running = asyncio.create_task(room.distil(prompts=many(2)))
     await eventually(lambda: room.teacher.at_once > 0, seconds=60)
-    with pytest.raises(CommandError, match="another command"):
-        await room.distil(prompts=many(2))
-    room.teacher.hold.set()
-    await running
+    try:
+        async with asyncio.timeout(120):
+            with pytest.raises(CommandError, match="another command"):
+                await room.distil(prompts=many(2))
+    finally:
+        room.teacher.hold.set()
+        await running
