@@ -365,5 +365,5 @@ async def test_two_runs_do_not_write_to_the_same_file(world: World) -> None:
     await world.run("zero-shot")
     with (world.folder / "found.answers.jsonl").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(CommandError, match="under way"):
+        with pytest.raises(CommandError, match="another command"):
             await world.run("zero-shot")
