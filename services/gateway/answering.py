@@ -28,6 +28,7 @@ from services.gateway.generation import Generation
 from services.gateway.grounding import Grounder, narrowed
 from services.gateway.incoming import parse_chat_request, read_body
 from services.gateway.parameters import engine_parameters
+from services.gateway.registry.adapter_usage import AdapterUsage
 from services.gateway.registry.snapshot import Caller, Snapshot
 from services.gateway.resolution import Wish, able, resolve
 from services.gateway.rewriting import Rewriter
@@ -48,6 +49,7 @@ class Answering:
     generation: Generation
     shadowing: Shadowing
     content: ContentStore
+    usage: AdapterUsage
     max_messages: int
 
     async def answer(
@@ -131,6 +133,8 @@ class Answering:
             account.finish("retrieve")
 
         replicas = able(self.snapshot(), target)
+        if target.release is None and target.adapter is not None:
+            self.usage.note(account.caller.tenant, target.adapter, held=bool(replicas))
         source = await self.composer.source(account, target, replicas, conversation, parameters)
         reply = open_reply(
             account,

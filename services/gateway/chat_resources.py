@@ -24,6 +24,7 @@ from services.gateway.grounding import Grounder
 from services.gateway.metering import LedgerQueue, Meter, dropped_counter
 from services.gateway.metrics import ChatMetrics, expose_gauges
 from services.gateway.registry import ledger
+from services.gateway.registry.adapter_usage import AdapterUsage
 from services.gateway.registry.changes import Registry
 from services.gateway.registry.snapshot import Snapshot
 from services.gateway.rewriting import Rewriter
@@ -111,6 +112,7 @@ async def open_answering(
             copies,
         ),
         content=content,
+        usage=AdapterUsage(registry),
         max_messages=limits.max_messages,
     )
 

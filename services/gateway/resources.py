@@ -195,6 +195,7 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
             "rollout_queries", settings.prometheus.look_seconds, resources.rollouts.measuring.look
         ),
         Loop("key_usage", settings.key_usage_seconds, resources.key_usage.write),
+        Loop("adapter_usage", settings.adapter_usage_seconds, resources.answering.usage.write),
         *[
             Loop("shadow", settings.shadow.look_seconds, resources.answering.shadowing.work)
             for _ in range(settings.shadow.concurrent)

@@ -258,6 +258,8 @@ class Settings(ServiceSettings):
     """A folder of `admin.key`, `app.key`, `agent.key`, `tuner.key`, registered at start."""
     key_usage_seconds: float = Field(default=10.0, gt=0)
     """How often the times of last use of keys are written."""
+    adapter_usage_seconds: float = Field(default=1.0, gt=0)
+    """How often versions that apps call directly are asked of the replicas."""
     idempotency_ttl_seconds: int = Field(default=86_400, ge=60)
     """How long an `Idempotency-Key` is remembered."""
 

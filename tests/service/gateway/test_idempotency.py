@@ -119,6 +119,10 @@ def within(dependant: Dependant) -> Iterator[Any]:
         yield from within(each)
 
 
+ASKING = {"/admin/assistants/{name}/prompt"}
+"""Posts that change nothing; asked twice they answer twice."""
+
+
 async def test_every_post_of_an_operator_takes_an_idempotency_key(
     gateway: GatewayUnderTest,
 ) -> None:
@@ -131,7 +135,8 @@ async def test_every_post_of_an_operator_takes_an_idempotency_key(
         and route.path.startswith("/admin")
     ]
     assert len(posts) >= 8
-    assert [r.path for r in posts if attempt not in within(r.dependant)] == []
+    without = {route.path for route in posts if attempt not in within(route.dependant)}
+    assert without == ASKING
 
 
 def rows(text: str = '{"prompt": [], "completion": []}') -> aiohttp.FormData:
