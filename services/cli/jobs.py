@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from services.cli.commands import documents
 from services.cli.connection import Connection, connected
 from services.cli.folder import Folder, read_folder, uploads
 from services.cli.ingestions import Ingestions
+from services.cli.job_bar import job_bar
 from services.contracts.ingestion import Ingestion, IngestionAction, SyncManifest, SyncPlan
 
 WATCH_SECONDS = 0.5
@@ -158,7 +158,7 @@ async def rebuild_index(connection: Connection) -> None:
 
     async with _ingestions(connection) as ingestions:
         build = await ingestions.index(rebuild=True)
-        with _bar(console) as bar:
+        with job_bar(console) as bar:
             task = bar.add_task("index", total=None, said="")
             while build.status == "building":
                 bar.update(task, completed=build.documents, total=build.of)
@@ -202,7 +202,7 @@ async def _watched(console: Console, ingestions: Ingestions, id_: str) -> Ingest
     """Show a job's progress until it rests, then what failed."""
     seconds = WATCH_SECONDS if console.is_terminal else LOG_SECONDS
     last = ""
-    with _bar(console) as bar:
+    with job_bar(console) as bar:
         task = bar.add_task(id_, total=None, said="")
         async for job in ingestions.watch(id_, seconds):
             bar.update(task, completed=_done(job), total=job.progress.total, said=_said(job))
@@ -214,18 +214,6 @@ async def _watched(console: Console, ingestions: Ingestions, id_: str) -> Ingest
         told = f"[red]{escape(item.document_id)}[/red] {item.code}: {escape(item.message or '')}"
         console.print(told, highlight=False, soft_wrap=True)
     return job
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[said]}[/dim]"),
-        console=console,
-        disable=not console.is_terminal,
-    )
 
 
 def _done(job: Ingestion) -> int:

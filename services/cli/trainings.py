@@ -11,12 +11,12 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from services.cli.connection import Connection, connected
 from services.cli.failures import CommandError
 from services.cli.gateway import Gateway
+from services.cli.job_bar import job_bar
 from services.cli.loss_plot import plot
 from services.cli.profiles import chosen_profile
 from services.contracts.assistants import Assistant
@@ -176,7 +176,7 @@ async def _events(gateway: Gateway, job_id: str) -> AsyncIterator[FineTuningEven
 async def _watched(console: Console, gateway: Gateway, job_id: str) -> None:
     """Show a job's progress until it is over and judged, then what came of it."""
     seen = set[str]()
-    with _bar(console) as bar:
+    with job_bar(console, transient=True) as bar:
         task = bar.add_task(job_id, total=None, said="")
         while True:
             job = await _job(gateway, job_id)
@@ -224,19 +224,6 @@ async def _progress(gateway: Gateway, job: TrainingJob) -> tuple[int, int | None
 
 def _is_compared(job: TrainingJob) -> bool:
     return job.evaluation is not None and job.evaluation.state == "running"
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[said]}[/dim]"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
 
 
 def _line(event: FineTuningEvent) -> str:
