@@ -15,6 +15,7 @@ from services.contracts.evaluations import (
     Bounds,
     ComparisonFigures,
     EvaluationReport,
+    Judges,
 )
 from services.contracts.wire import Wire
 from services.domain.evaluation.verdicts import FEWEST_CASES
@@ -124,7 +125,7 @@ def page_of(saved: SavedEvaluation) -> str:
     )
     if report.preferences is not None:
         parts.append(f"<p>{escape(preferences_of(report))}</p>")
-    parts.append(f"<p>{escape(_judged_by(report))}</p>")
+    parts.append(f"<p>{escape(judged_by(report.judges))}</p>")
     parts += [f"<p>{escape(caution)}</p>" for caution in cautions(report)]
     headings = ["", *(arm.name for arm in arms), *(["difference"] if found else [])]
     parts.append(_html_table(headings, [[name, *cells] for name, cells in _rows(arms, found)]))
@@ -133,8 +134,8 @@ def page_of(saved: SavedEvaluation) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _judged_by(report: EvaluationReport) -> str:
-    by = report.judges
+def judged_by(by: Judges) -> str:
+    """Say in one sentence what judged beside rules."""
     named = [
         f"judge {by.judge} at {by.judge_url}" if by.judge else "",
         f"style classifier {by.styles}" if by.styles else "",

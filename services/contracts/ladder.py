@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from services.contracts.costs import Dollars, TokenPrice
-from services.contracts.evaluations import ArmFigures, PairFigures, Verdict
+from services.contracts.evaluations import ArmFigures, Judges, PairFigures, Verdict
 from services.contracts.wire import Wire
 
 
@@ -112,6 +112,7 @@ class LadderReport(Wire):
     enough: float
     """The share of cases from which a rung is good enough."""
     prices: LadderPrices
+    judges: Judges = Judges()
     rungs: list[RungFigures]
     left_out: list[RungLeftOut]
     advice: LadderAdvice

@@ -11,6 +11,15 @@ import typer
 from pydantic import ValidationError
 
 from services.chassis.http import Deadlines, Peer, open_session
+from services.cli.answer_evaluation import (
+    EntailmentModel,
+    JudgeExtra,
+    JudgeKey,
+    JudgeModel,
+    JudgeUrl,
+    StyleFile,
+)
+from services.cli.answer_judging import JudgingOptions, open_judging
 from services.cli.connection import Connection, connected
 from services.cli.failures import CommandError
 from services.cli.ladder.hosted import Target, key_in, target_of
@@ -73,6 +82,12 @@ async def run(
     reasoning_tokens: Annotated[
         int, typer.Option(min=1, max=8192, help="What the steps of cot may take.")
     ] = REASONING_TOKENS,
+    judge: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    judge_key_env: JudgeKey = None,
+    judge_extra: JudgeExtra = "{}",
+    style: StyleFile = None,
+    entailment: EntailmentModel = None,
     out: Annotated[Path, typer.Option(help="The report as JSON; the others beside it.")] = Path(
         "ladder.json"
     ),
@@ -100,8 +115,15 @@ async def run(
     )
     run = Run(wishes, _prices(prices), enough, out, fresh)
     key = key_in(target_key) if targets else ""
-    async with connection.gateway() as gateway, _peers(targets, key) as peers:
-        await run.climb(gateway, peers)
+    options = JudgingOptions(
+        judge, judge_model, judge_key_env, judge_extra, style, entailment, concurrent
+    )
+    async with (
+        connection.gateway() as gateway,
+        _peers(targets, key) as peers,
+        open_judging(options, gateway.peer) as judging,
+    ):
+        await run.climb(gateway, peers, judging)
 
 
 @asynccontextmanager

@@ -95,7 +95,7 @@ def _read(path: Path, file: IO[str], lines: list[str], inputs: Mapping[str, str]
         read = [Line.model_validate_json(line) for line in lines[1:]]
     except ValidationError as error:
         raise CommandError(f"{path} holds no ladder; choose another --out.") from error
-    if changed := [name for name, value in inputs.items() if heading.inputs.get(name) != value]:
+    if changed := [name for name, value in inputs.items() if heading.inputs.get(name, "") != value]:
         raise CommandError(
             f"{path} holds the answers of another ladder: {', '.join(changed)} changed since; "
             "choose another --out, or begin anew with --fresh."

@@ -21,6 +21,7 @@ from services.cli.ladder.record import Record, recorded
 from services.cli.ladder.report import conclude
 from services.cli.ladder.saved import SavedLadder
 from services.cli.ladder.training import Trainer
+from services.contracts.evaluations import Judges
 from services.contracts.ladder import LadderPrices, LadderReport, RungLeftOut
 from services.domain.evaluation.cases import dataset_hash
 from services.domain.ladder.figures import Climbed, Terms, measured
@@ -39,25 +40,30 @@ class Run:
     out: Path
     fresh: bool
 
-    async def climb(self, gateway: Gateway, targets: Mapping[str, Peer]) -> None:
+    async def climb(self, gateway: Gateway, targets: Mapping[str, Peer], judging: Judging) -> None:
         """Measure every rung and write the reports.
+
+        Args:
+            judging: what the cases' checks need.
 
         Raises:
             CommandError: it cannot be done; the text says why, with the mend.
             ServiceError: the gateway refuses or fails.
         """
         plan = await plan_of(gateway, self.wishes)
+        judging.check(plan.cases)
+        judges = judging.names_in(plan.cases)
         console = Console()
         path = self.out.with_suffix(".answers.jsonl")
         names, each = [rung.name for rung in plan.rungs], len(plan.cases) * self.wishes.repeats
         with (
-            recorded(path, plan.inputs, fresh=self.fresh) as record,
+            recorded(path, {**plan.inputs, **_named(judges)}, fresh=self.fresh) as record,
             board_on(console, names, each) as board,
         ):
             climber = Climber(
                 plan=plan,
                 gateway=gateway,
-                assistants=Assistants(gateway.peer, self.wishes.concurrent, Judging(gateway.peer)),
+                assistants=Assistants(gateway.peer, self.wishes.concurrent, judging),
                 record=record,
                 trainer=self._trainer(gateway, record),
                 targets=targets,
@@ -71,7 +77,7 @@ class Run:
                 console.print("Cut off; the same command goes on where it stood.")
                 raise
             profiles = {one.rung.name: climber.profile(one.rung) for one in climbed}
-        report = self._report(plan, climbed, [*plan.left_out, *climber.left_out])
+        report = self._report(plan, climbed, [*plan.left_out, *climber.left_out], judges)
         answers = {one.rung.name: list(one.answers) for one in climbed}
         saved = SavedLadder(
             report=report, cases=list(plan.cases), profiles=profiles, answers=answers
@@ -83,7 +89,11 @@ class Run:
         return Trainer(gateway, record, self.prices, wishes.seed, wishes.recipe, wishes.accepted)
 
     def _report(
-        self, plan: Plan, climbed: Sequence[Climbed], left_out: Sequence[RungLeftOut]
+        self,
+        plan: Plan,
+        climbed: Sequence[Climbed],
+        left_out: Sequence[RungLeftOut],
+        judges: Judges,
     ) -> LadderReport:
         if not any(one.rung.target is None for one in climbed):
             told = "; ".join(f"{one.name}: {one.reason.rstrip('.')}" for one in left_out)
@@ -101,11 +111,21 @@ class Run:
             seed=self.wishes.seed,
             enough=self.enough,
             prices=self.prices,
+            judges=judges,
             rungs=rungs,
             left_out=list(left_out),
             advice=advice,
             cautions=[*plan.cautions, *_cautions(plan, climbed)],
         )
+
+
+def _named(judges: Judges) -> dict[str, str]:
+    """List what judges the answers, by what it is called in a sentence."""
+    return {
+        "the judge": f"{judges.judge} {judges.judge_url}" if judges.judge else "",
+        "the style classifier": judges.styles or "",
+        "the model of entailment": judges.entailment or "",
+    }
 
 
 def _cautions(plan: Plan, climbed: Sequence[Climbed]) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from services.contracts.evaluations import Bounds
+from services.cli.answer_report import judged_by
+from services.contracts.evaluations import Bounds, Judges
 from services.contracts.ladder import LadderReport, RungComparison, RungFigures
 from services.domain.ladder.wording import usd
 
@@ -80,6 +81,8 @@ def notes_of(report: LadderReport) -> Iterator[str]:
         f"Latencies are whole answers at {report.concurrent} requests at a time; tokens are means "
         "of a request."
     )
+    if report.judges != Judges():
+        yield judged_by(report.judges)
     own = report.prices.own
     if own is not None:
         yield (

@@ -367,3 +367,26 @@ async def test_two_runs_do_not_write_to_the_same_file(world: World) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(CommandError, match="another command"):
             await world.run("zero-shot")
+
+
+async def test_a_voice_is_judged_by_the_classifier_that_is_named(world: World) -> None:
+    texts = {"긍정": "polite", "부정": "rude"}
+    rows = [{"text": f"{label} 말이에요 {n}", "label": style}
+            for n in range(12) for label, style in texts.items()]  # fmt: skip
+    styles = world.folder / "style.json"
+    trained = await asyncio.to_thread(
+        CliRunner().invoke,
+        app,
+        ["eval", "style", "train", written(world.folder / "styles.jsonl", rows), "--out",
+         str(styles)],
+    )  # fmt: skip
+    assert trained.exit_code == 0, trained.output
+    polite = [{**one, "checks": [{"kind": "style", "style": "polite"}]} for one in CASES]
+    with pytest.raises(CommandError, match="--style FILE"):
+        await world.run("zero-shot", cases=polite)
+    await world.run("zero-shot", "--style", str(styles), cases=polite)
+    assert world.shares == {"zero-shot": 0.5}
+    assert world.report["judges"]["styles"]
+    assert "style classifier" in (world.folder / "found.md").read_text("utf-8")
+    with pytest.raises(CommandError, match="the style classifier changed"):
+        await world.run("zero-shot", cases=CASES)
