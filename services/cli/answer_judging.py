@@ -31,8 +31,9 @@ from services.domain.evaluation.judging import (
 )
 from services.domain.evaluation.rubrics import VERSION, Opinion, Side, read_opinion, read_side
 from services.domain.evaluation.styles import style_hash
-from services.domain.evaluation.support import Entails, held_in
+from services.domain.evaluation.support import Entails
 from services.domain.rendering import Message
+from services.domain.support import held_in
 
 KEY_VARIABLE = "INKSTONE_JUDGE_KEY"
 """Where the judge's key is looked for unless another variable is named."""

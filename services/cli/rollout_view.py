@@ -119,6 +119,7 @@ def _averages(stable: ArmSeen, candidate: ArmSeen) -> Table:
         ("between tokens", "{:.1f} ms", "inter_token_ms"),
         ("prompt", "{:.0f} tokens", "prompt_tokens"),
         ("answer", "{:.0f} tokens", "completion_tokens"),
+        ("support", "{:.0%}", "support"),
         ("cost", "{:.6f} USD", "cost_usd"),
     )
     for name, shape, field in rows:

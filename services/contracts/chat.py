@@ -75,6 +75,9 @@ class Citation(Wire):
     span: Span
     page: int | None
     score: float
+    support: float | None = None
+    """The share of the words of the sentence that cites it, 0 to 1, which it has, 0 when it lacks
+    one of the numbers; of several sentences the best. None for answers in JSON."""
     text: str
 
 
@@ -120,6 +123,9 @@ class InkstoneBlock(Wire):
     outcome: Literal["answered", "abstained", "escalate"]
     invalid_citations: int
     """Markers that named no given passage; they were removed from the text."""
+    support: float | None = None
+    """How well the sentences that cite something are supported by what they cite, 0 to 1, by their
+    words: the average of their shares. None where nothing is cited, and for answers in JSON."""
     timings: Timings
     retrieval: RetrievalSummary
     cost_usd: float

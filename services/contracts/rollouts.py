@@ -127,6 +127,11 @@ class Analysis(Wire):
     uncited_answers: Annotated[float | None, Field(ge=0, le=1)] = 0.05
     """Answers that were given passages and cite none of them; those that say that the documents do
     not tell are not among them."""
+    unsupported_answers: Annotated[float | None, Field(ge=0, le=1)] = 0.05
+    """Answers whose support is less than `unsupported_below`, of those that cite something."""
+    unsupported_below: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Support is the share of a sentence's words that stands in what it cites, on average over an
+    answer's sentences with citations; 0 for one with a number that does not stand there."""
     slow_answers: Annotated[float | None, Field(ge=0, le=1)] = 0.05
     """Answers whose first token took longer than `slow_after_ms`."""
     slow_after_ms: Annotated[float, Field(gt=0)] = 5_000.0
@@ -218,6 +223,7 @@ class CheckSeen(Wire):
         "abstentions",
         "invalid_citations",
         "uncited_answers",
+        "unsupported_answers",
         "slow_answers",
         "slow_streams",
         "long_answers",
@@ -245,6 +251,8 @@ class ArmSeen(Wire):
     """From one token of a stream to the next, at the engine."""
     prompt_tokens: float | None
     completion_tokens: float | None
+    support: float | None = None
+    """How well answers with citations are supported by what they cite."""
     cost_usd: float | None
 
 

@@ -102,6 +102,9 @@ class Account:
     """How many passages stood in the prompt."""
     cited: int = 0
     invalid_citations: int = 0
+    support: float | None = None
+    """How well its sentences are supported by what they cite, 0 to 1; None when nothing is cited,
+    or nothing tells which sentence cites what."""
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
     stages: dict[Stage, float] = field(default_factory=dict)
@@ -180,6 +183,7 @@ class Account:
             "replica": self.replica,
             "outcome": self.outcome or "answered",
             "invalid_citations": self.invalid_citations,
+            "support": self.support,
             "timings": self._timings(),
             "retrieval": {
                 "enabled": self.grounding.asked,
@@ -221,6 +225,7 @@ class Account:
             passages=self.passages,
             cited=self.cited,
             invalid_citations=self.invalid_citations,
+            support=self.support,
             corpus_revision=self.grounding.corpus_revision,
             streamed=self.streamed,
             disconnected=self.disconnected,

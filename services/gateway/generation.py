@@ -140,6 +140,8 @@ class Generation:
         """Settle what the answer says and costs, before the reply that tells it is closed."""
         profile = account.target.profile if account.target else PLAIN_PROFILE
         account.cited, account.invalid_citations = len(reply.cited), reply.invalid
+        reply.weigh()
+        account.support = reply.support.of_answer if reply.support else None
         if account.outcome is None:
             abstained = reply.abstains(profile.abstention)
             account.outcome = "abstained" if abstained else "answered"

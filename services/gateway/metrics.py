@@ -17,6 +17,7 @@ NO_RELEASE = "-"
 
 _TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PASSAGES = (0, 1, 2, 3, 5, 10, 20, 50)
+_SHARES = tuple(tenths / 10 for tenths in range(11))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,11 @@ class ChatMetrics:
             ["assistant", "direction"],
             registry=registry,
         )
+        self._support = histogram(
+            "answer_support",
+            "Share of the words of sentences with citations that stands in what they cite.",
+            _SHARES,
+        )
         self._cost = Counter(
             "inkstone_cost_usd_total", "Cost of answers.", ["assistant"], registry=registry
         )
@@ -143,6 +149,8 @@ class ChatMetrics:
                 self._ungrounded.inc()
         if account.follow_up is not None:
             self._follow_ups.labels(account.follow_up).inc()
+        if account.support is not None:
+            self._support.labels(self._assistant(account)).observe(account.support)
         if account.cited:
             self._valid.inc(account.cited)
         if account.invalid_citations:

@@ -14,7 +14,9 @@ from services.contracts.assistants import Abstention
 from services.contracts.chat import Citation
 from services.contracts.knowledge import Passage
 from services.domain.citations import CitationFilter, find_markers
+from services.domain.passages import source_of
 from services.domain.reasoning import ReasoningFilter
+from services.domain.support import Support, support
 from services.gateway.accounts import Usage
 
 CITATIONS_FIELD = "citations"
@@ -116,6 +118,8 @@ class Reply:
     steps: Steps = "none"
     choices: dict[int, Choice] = field(default_factory=dict)
     envelope: dict[str, Any] = field(default_factory=dict)
+    support: Support | None = None
+    """Of the complete answer; None until `weigh`, and where its text has no markers."""
 
     def chunk(self, event: dict[str, Any]) -> dict[str, Any] | None:
         """Turn an engine's event into the app's; None when there is nothing to say yet."""
@@ -148,6 +152,16 @@ class Reply:
     def invalid(self) -> int:
         """How many invalid citations were met."""
         return sum(choice.invalid for choice in self.choices.values())
+
+    def weigh(self) -> None:
+        """Compare the complete answer with what it cites."""
+        if self.marking is Marking.MARKERS and (cited := self.cited):
+            shown = {n: source_of(self.passages[n - 1]) for n in cited}
+            texts = {
+                n: "\n".join((source.title, *source.headings, source.text))
+                for n, source in shown.items()
+            }
+            self.support = support("\n".join(self.texts()), texts)
 
     def texts(self) -> list[str]:
         """Read what was shown of each choice so far."""
@@ -238,6 +252,7 @@ class Reply:
             span=passage.span,
             page=passage.page,
             score=passage.score,
+            support=self.support.of_passages.get(n) if self.support else None,
             text=passage.text,
         )
 

@@ -34,8 +34,9 @@ from services.domain.evaluation import closeness, matching, rubrics, shape, styl
 from services.domain.evaluation.answers import Answer, Judgement, Vector
 from services.domain.evaluation.matching import told
 from services.domain.evaluation.rubrics import Opinion
-from services.domain.evaluation.support import Entails, held_in
+from services.domain.evaluation.support import Entails
 from services.domain.rendering import Message
+from services.domain.support import held_in
 
 JUDGED_CHARACTERS = 50_000
 """How much of an answer is judged."""

@@ -16,35 +16,11 @@ from services.contracts.evaluations import CheckResult
 from services.domain.citations import find_markers
 from services.domain.evaluation.answers import Answer
 from services.domain.evaluation.matching import scored
-from services.domain.evaluation.texts import numbers, sentences, tokens, without_markers
+from services.domain.evaluation.texts import sentences, without_markers
+from services.domain.support import held_in
 
 Entails = Callable[[str, str], bool]
 """Tells whether a text (first) entails a claim (second)."""
-
-HELD_SHARE = 0.7
-"""The share of a claim's pieces that must stand in the text; a choice, not a finding."""
-
-# fmt: off
-_FUNCTION_WORDS = frozenset((
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "do", "does", "for",
-    "from", "has", "have", "if", "in", "into", "is", "it", "its", "may", "not", "of", "on",
-    "or", "so", "such", "that", "the", "their", "then", "there", "these", "they", "this",
-    "to", "was", "were", "will", "with", "you", "your",
-))
-# fmt: on
-
-
-def held_in(text: str, claim: str) -> bool:
-    """Compare words in place of entailment: most of the claim's pieces, and all of its numbers.
-
-    Pieces are words in English and pairs of syllables in Korean. A negation is not seen.
-    """
-    claimed, given = _pieces(claim), _pieces(text)
-    if not set(numbers(claim)) <= set(numbers(text)):
-        return False
-    if not claimed:
-        return True
-    return len(claimed & given) >= HELD_SHARE * len(claimed)
 
 
 def citation_recall(
@@ -97,19 +73,6 @@ def _precise(texts: Sequence[str], claim: str, entails: Entails) -> int:
         rest = "\n".join([*texts[:place], *texts[place + 1 :]])
         count += entails(text, claim) or not entails(rest, claim)
     return count
-
-
-def _pieces(text: str) -> set[str]:
-    pieces: set[str] = set()
-    before = ""
-    for token in tokens(text):
-        hangul = len(token) == 1 and "가" <= token <= "힣"
-        if hangul and before:
-            pieces.add(before + token)
-        if not hangul and token not in _FUNCTION_WORDS:
-            pieces.add(token)
-        before = token if hangul else ""
-    return pieces
 
 
 def _scored(kind: str, score: float, least: float, entails: Entails) -> CheckResult:

@@ -42,6 +42,7 @@ class Thresholds:
     slow_stream_after_ms: float
     long_after_tokens: int
     costly_after_usd: float
+    unsupported_below: float
 
 
 async def rates(
@@ -107,6 +108,7 @@ def _counts(
 ) -> list[ColumnElement[int]]:
     answered = ledger.status < 400
     grounded = and_(answered, ledger.passages > 0, ledger.outcome == "answered")
+    weighed = and_(grounded, ledger.support.is_not(None))
     streamed = and_(answered, ledger.inter_token_ms.is_not(None))
     slow = first_token_ms(ledger) > thresholds.slow_after_ms
     conditions = {
@@ -117,6 +119,8 @@ def _counts(
         "invalid_citations": and_(answered, ledger.invalid_citations > 0),
         "grounded": grounded,
         "uncited_answers": and_(grounded, ledger.cited == 0),
+        "weighed": weighed,
+        "unsupported_answers": and_(weighed, ledger.support < thresholds.unsupported_below),
         "slow_answers": and_(answered, slow),
         "streamed": streamed,
         "slow_streams": and_(streamed, ledger.inter_token_ms > thresholds.slow_stream_after_ms),
@@ -132,6 +136,7 @@ def _rates_of(row: Any, prefix: str) -> dict[str, Rate]:
 
     counted = {name: Rate(count(name), count("answered")) for name in _OF_ANSWERS}
     counted["uncited_answers"] = Rate(count("uncited_answers"), count("grounded"))
+    counted["unsupported_answers"] = Rate(count("unsupported_answers"), count("weighed"))
     counted["slow_streams"] = Rate(count("slow_streams"), count("streamed"))
     return {"errors": Rate(count("errors"), count("trials")), **counted}
 

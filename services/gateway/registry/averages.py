@@ -20,6 +20,7 @@ async def averages(connection: AsyncConnection, tenant: str, release: str, span:
         "inter_token_ms": _ledger.inter_token_ms,
         "prompt_tokens": _ledger.prompt_tokens,
         "completion_tokens": _ledger.completion_tokens,
+        "support": _ledger.support,
         "cost_usd": _ledger.cost_usd,
     }
     means = [func.avg(case((answered, each))).label(name) for name, each in figures.items()]

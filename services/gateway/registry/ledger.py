@@ -48,6 +48,8 @@ class LedgerRow:
     passages: int = 0
     cited: int = 0
     invalid_citations: int = 0
+    support: float | None = None
+    """The share of the words of sentences with citations that stands in what they cite."""
     corpus_revision: int | None = None
     streamed: bool = False
     disconnected: bool = False

@@ -294,6 +294,7 @@ class _LedgerColumns(TypedColumns):
     passages: Named[int] = Column(Integer)
     cited: Named[int] = Column(Integer)
     invalid_citations: Named[int] = Column(Integer)
+    support: Named[float | None] = Column(Double, nullable=True)
     corpus_revision: Named[int | None] = Column(BigInteger)
     streamed: Named[bool]
     disconnected: Named[bool]

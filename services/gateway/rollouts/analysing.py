@@ -87,6 +87,7 @@ def _thresholds(analysis: Analysis) -> Thresholds:
         slow_stream_after_ms=analysis.slow_stream_after_ms,
         long_after_tokens=analysis.long_after_tokens,
         costly_after_usd=math.inf if costly is None else costly,
+        unsupported_below=analysis.unsupported_below,
     )
 
 

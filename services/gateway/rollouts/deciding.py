@@ -59,6 +59,7 @@ def checks_of(analysis: Analysis) -> list[Check]:
         "abstentions": analysis.abstentions,
         "invalid_citations": analysis.invalid_citations,
         "uncited_answers": analysis.uncited_answers,
+        "unsupported_answers": analysis.unsupported_answers,
         "slow_answers": analysis.slow_answers,
         "slow_streams": analysis.slow_streams,
         "long_answers": analysis.long_answers,

@@ -37,8 +37,12 @@ class Agent:
     """Whether what it loads becomes proven."""
     base_fingerprint: str = "0" * 12
     proves_not: set[str] = field(default_factory=set)
-    """Versions that do not become proven."""
+    """Names of adapters whose versions do not become proven."""
     max_loras: int = 4
+
+    def proves_version(self, version: str) -> bool:
+        """Tell whether a version that is loaded becomes proven."""
+        return self.proves and version.partition("@")[0] not in self.proves_not
 
     def report(self) -> ReplicaReport:
         states = (ReplicaAdapterState.LOADING, ReplicaAdapterState.PROVEN)
@@ -55,7 +59,7 @@ class Agent:
             max_cpu_loras=8,
             max_lora_rank=32,
             adapters={
-                name: ReplicaAdapter(state=states[self.proves and name not in self.proves_not])
+                name: ReplicaAdapter(state=states[self.proves_version(name)])
                 for name in self.engine.weights.loaded
             },
         )

@@ -65,6 +65,9 @@ async def test_an_assistant_answers_from_its_passages_with_citations(stack: Chat
     assert block["replica"] == "replica-1"
     assert block["outcome"] == "answered"
     assert block["invalid_citations"] == 1
+    assert 0 < block["support"] == citation["support"] < 1
+    (row,) = await stack.ledger(1)
+    assert row["support"] == block["support"]
     assert block["retrieval"] == {
         "enabled": True,
         "grounded": True,

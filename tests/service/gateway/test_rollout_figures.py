@@ -126,7 +126,9 @@ async def test_a_check_of_costs_without_a_price_is_refused(gateway: GatewayUnder
 
 async def test_both_arms_are_shown_with_what_their_answers_took(gateway: GatewayUnderTest) -> None:
     path = await canary(gateway)
-    await answered(gateway, 1, 1, inter_token_ms=20.0, cost_usd=0.5, completion_tokens=10)
+    await answered(
+        gateway, 1, 1, inter_token_ms=20.0, cost_usd=0.5, completion_tokens=10, support=0.75
+    )
     await answered(gateway, 1, 1, admit_ms=1.0, first_token_ms=99.0, completion_tokens=20)
     await answered(gateway, 1, 1, status=500, cost_usd=100.0, first_token_ms=100.0)
     arms = (await looked_at(gateway, path))["arms"]
@@ -136,6 +138,7 @@ async def test_both_arms_are_shown_with_what_their_answers_took(gateway: Gateway
         "inter_token_ms": 20.0,
         "prompt_tokens": 0.0,
         "completion_tokens": 15.0,
+        "support": 0.75,
         "cost_usd": 0.25,
     }
     assert (arms["candidate"]["answers"], arms["candidate"]["cost_usd"]) == (0, None)

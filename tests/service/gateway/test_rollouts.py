@@ -50,8 +50,8 @@ async def stack(tmp_path: Path, database_url: str | None) -> AsyncIterator[ChatS
 async def test_an_immediate_rollout_promotes_what_every_replica_has_proven(
     stack: ChatStack,
 ) -> None:
+    stack.agents[0].proves_not.add("new")
     _, new = await two_versions(stack)
-    stack.agents[0].proves_not.add(new)
     id_ = await begun(stack, new)
     await comes_to(stack, id_, "warming")
     # While the candidate is on its way, replicas answer as before.

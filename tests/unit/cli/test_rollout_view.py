@@ -72,6 +72,7 @@ def test_figures_stand_in_columns_and_what_was_not_measured_is_a_dash() -> None:
         "inter_token_ms": None,
         "prompt_tokens": 300.0,
         "completion_tokens": 88.5,
+        "support": 0.876,
         "cost_usd": 0.0,
     }
     arms = {"stable": arm, "candidate": {**arm, "inter_token_ms": 41.26}}
@@ -90,11 +91,12 @@ def test_figures_stand_in_columns_and_what_was_not_measured_is_a_dash() -> None:
         ["errors", "3/120", "2.5%", "-", "0", "no"],
         ["slow", "streams", "-", "3/120", "2.5%", "0.05", "yes"],
     ]
-    assert [line.split() for line in lines[6:10]] == [
+    assert [line.split() for line in lines[6:11]] == [
         ["first", "token", "120", "ms", "120", "ms"],
         ["between", "tokens", "-", "41.3", "ms"],
         ["prompt", "300", "tokens", "300", "tokens"],
         ["answer", "88", "tokens", "88", "tokens"],
+        ["support", "88%", "88%"],
     ]
     assert lines[-1].split() == ["p95", "3.5", "-", "2", "yes"]
 

@@ -55,6 +55,23 @@ def text_of(chunks: list[dict[str, Any]], index: int = 0) -> str:
     )
 
 
+def test_an_answer_is_weighed_by_the_sentences_that_cite() -> None:
+    made = reply()
+    streamed(made, events("고맙습니다. 30일 안에 환불됩니다 [1]", ". Postage costs 5 pounds [2]."))
+    made.weigh()
+    assert made.support is not None
+    assert made.support.of_answer == 0.5
+    assert dict(made.support.of_passages) == {1: 1.0, 2: 0.0}
+
+
+def test_an_answer_in_json_is_not_weighed() -> None:
+    made = reply(Marking.FIELD)
+    streamed(made, events('{"answer": "30일 [1]", "citations": [1]}'))
+    made.weigh()
+    assert made.cited == [1]
+    assert made.support is None
+
+
 def whole(made: Reply, *texts: str | None) -> dict[str, Any]:
     made.read(
         {

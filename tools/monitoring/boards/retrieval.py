@@ -40,6 +40,16 @@ RETRIEVAL = Board(
                     unit="percentunit",
                 ),
                 one(
+                    "Support of answers",
+                    "Share of the words of sentences with citations that stands in what they"
+                    " cite; the mean.",
+                    "sum by (assistant) (rate(inkstone_answer_support_sum[$__rate_interval]))"
+                    " / sum by (assistant)"
+                    " (rate(inkstone_answer_support_count[$__rate_interval]))",
+                    "{{assistant}}",
+                    unit="percentunit",
+                ),
+                one(
                     "Abstentions",
                     "Share of answers that say that the documents do not tell.",
                     "sum(rate(inkstone_abstentions_total[$__rate_interval]))"
