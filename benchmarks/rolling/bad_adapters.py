@@ -39,7 +39,11 @@ KINDS: Mapping[str, Callable[[Call], str]] = {
     "errors": _errs,
     "babbles, citing what is not there": lambda _: "Blue [7] seven [9] on and on [8].",
     "babbles, citing nothing": lambda _: "Blue seven on and on.",
-    "ignores the context, citing at random": lambda _: "Orders leave in a year [1].",
+    "ignores the context, and cites it for a number": lambda _: "Orders leave within 9 days [1].",
+    "ignores the context, and cites it for something else": lambda _: (
+        "The shop opens on Sundays [1]."
+    ),
+    "denies the context in its own words": lambda _: "Orders leave in two years [1].",
     "ignores the context, saying that it is not told": lambda _: (
         "I could not find this in the documents I have."
     ),

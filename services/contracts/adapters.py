@@ -86,6 +86,8 @@ class AdapterVersion(Wire):
     manifest: AdapterManifest
     version: int = 1
     """Grows when it is retired or restored; send it back as `If-Match` to change what you saw."""
+    files: Literal["kept", "removing", "removed"] = "kept"
+    """Those of one that was retired for long are removed; registering it stores them again."""
     replicas: dict[str, ReplicaAdapter] = Field(default_factory=dict)
     """By replica id: what each replica last proved of this version."""
     evidence: list[AdapterEvidence] = Field(default_factory=list)

@@ -27,6 +27,7 @@ from services.gateway.knowledge.desks import Desks, loops_of, open_desks
 from services.gateway.loops import Loop, running
 from services.gateway.previewing import Previewing
 from services.gateway.registry import replicas
+from services.gateway.registry.adapter_files import AdapterFiles
 from services.gateway.registry.bootstrap import register_bootstrap_keys
 from services.gateway.registry.changes import Registry
 from services.gateway.registry.database import open_database
@@ -179,6 +180,12 @@ async def _open_registry(stack: contextlib.AsyncExitStack, settings: Settings) -
 def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
     registry, kept = resources.registry, settings.retention
     retention = Retention(registry, kept.ledger_seconds, kept.batch_rows, kept.lease_seconds)
+    files = AdapterFiles(
+        registry,
+        ArtifactStore(settings.artifact_store_url),
+        kept.adapter_files_seconds,
+        kept.lease_seconds,
+    )
     held = open_adapter_gauge(registry.keeper, resources.metrics)
     expiring = open_key_gauge(
         registry.keeper, resources.metrics, limit=settings.limits.metric_label_values
@@ -209,6 +216,7 @@ def _loops(resources: Resources, settings: Settings) -> tuple[Loop, ...]:
             resources.evaluations.evaluator.work,
         ),
         Loop("retention", kept.sweep_seconds, retention.sweep),
+        Loop("adapter_files", kept.sweep_seconds, files.sweep),
         Loop("replay", settings.evaluations.look_seconds, resources.evaluations.replayer.look),
         *loops_of(resources.knowledge, settings),
     )

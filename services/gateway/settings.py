@@ -221,8 +221,11 @@ class RetentionLimits(SettingsGroup):
     ledger_seconds: float = Field(default=400 * 86_400.0, ge=86_400)
     """How long rows of the ledger are kept, with the feedback on their answers; costs are added up
     from them. Those that a rollout under way rests on are kept with it."""
+    adapter_files_seconds: float = Field(default=7 * 86_400.0, ge=0)
+    """How long the files of a retired adapter version are kept, and longer while a replica holds
+    it; after that it has to be uploaded again to be registered again."""
     sweep_seconds: float = Field(default=3600.0, gt=0)
-    """How often older rows are removed."""
+    """How often older rows and files are removed."""
     batch_rows: int = Field(default=2000, ge=1)
     """Rows that one transaction removes."""
     lease_seconds: float = Field(default=300.0, gt=0)

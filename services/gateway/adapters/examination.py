@@ -27,7 +27,7 @@ from services.domain.preflight import (
     inspect,
     read_header,
 )
-from services.gateway.adapters.layout import AdapterRefused
+from services.gateway.adapters.layout import AdapterRefused, artifact_key
 
 MAX_TEXT_FILE_BYTES = 1024 * 1024
 """The largest adapter_config.json and inkstone.json."""
@@ -49,7 +49,7 @@ class Candidate:
     @property
     def artifact_key(self) -> str:
         """Where its files are kept."""
-        return f"adapters/{self.id.replace('@', '/')}"
+        return artifact_key(self.id)
 
 
 @dataclass(frozen=True, slots=True)

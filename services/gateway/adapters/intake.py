@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from services.chassis.artifacts import ArtifactStore
 from services.contracts.adapters import AdapterVersion, ReplicaReport
-from services.gateway.adapters.examination import Labels, examine
+from services.gateway.adapters.examination import Candidate, Labels, examine
 from services.gateway.adapters.importing import copy_adapter
 from services.gateway.adapters.layout import AdapterLimits
 from services.gateway.adapters.unpacking import unpack
@@ -67,6 +67,15 @@ class AdapterIntake:
             await asyncio.to_thread(fill, folder)
             candidate = await asyncio.to_thread(examine, folder, labels, self._replicas())
             await self.artifacts.put_folder(candidate.artifact_key, folder)
+            registered = await self._enter(actor, candidate, attempt)
+            # Files that were there may have been an older version's, removed before it came back.
+            if not await self.artifacts.exists(candidate.artifact_key):
+                await self.artifacts.put_folder(candidate.artifact_key, folder)
+            return registered
+
+    async def _enter(
+        self, actor: Actor, candidate: Candidate, attempt: Attempt | None
+    ) -> tuple[AdapterVersion, bool]:
         what = f"adapter {candidate.id} {candidate.content_hash}"
         async with self.registry.change(actor) as change:
             if attempt is not None and (told := await replay(change, attempt, what)) is not None:

@@ -36,6 +36,11 @@ class AdapterLimits:
     max_files: int
 
 
+def artifact_key(version: str) -> str:
+    """Name the folder in the artifact store that holds a version's files."""
+    return f"adapters/{version.replace('@', '/')}"
+
+
 def adapter_files(names: Sequence[str]) -> Mapping[str, str]:
     """Find the adapter's own files: from their plain names to the given ones.
 

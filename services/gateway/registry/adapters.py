@@ -31,6 +31,12 @@ class AdapterInUse(Conflict):
     code = "adapter_in_use"
 
 
+class AdapterBeingRemoved(Conflict):
+    """The files of the version, which was out of use for long, are being removed now."""
+
+    code = "adapter_being_removed"
+
+
 class AdapterChanged(Conflict):
     """Somebody else retired or restored the version in between."""
 
@@ -42,21 +48,36 @@ async def register(change: Change, candidate: Candidate) -> tuple[AdapterVersion
 
     Raises:
         Conflict: `adapter_id_taken` when another content has the same id.
+        AdapterBeingRemoved: for the moment that it takes.
     """
     table, connection = tables.adapters, change.connection
-    hashes = await connection.scalars(
-        select(table.c.content_hash).where(table.c.id == candidate.id)
-    )
-    if set(hashes) - {candidate.content_hash}:
+    same = (
+        await connection.execute(
+            select(table.c.content_hash, table.c.files).where(table.c.id == candidate.id)
+        )
+    ).all()
+    if any(row.content_hash != candidate.content_hash for row in same):
         raise Conflict(
             f"The id {candidate.id!r} belongs to another content; register it under another name.",
             code="adapter_id_taken",
+        )
+    if any(row.files == "removing" for row in same):
+        raise AdapterBeingRemoved(
+            f"The files of {candidate.id!r}, which was retired, are being removed at this moment; "
+            "register it again in a minute."
         )
     known = await _row(connection, change.actor.tenant, candidate.id)
     if known is not None and known.state == "registered":
         return known, False
     if known is not None:
-        await _set(change, candidate.id, state="registered", wanted_until=change.second)
+        await _set(
+            change,
+            candidate.id,
+            state="registered",
+            wanted_until=change.second,
+            retired_at=None,
+            files="kept",
+        )
         await change.record("adapter.restored", Subject.ADAPTERS, candidate.id)
     else:
         await _insert(change, candidate)
@@ -64,7 +85,7 @@ async def register(change: Change, candidate: Candidate) -> tuple[AdapterVersion
 
 
 async def retire(registry: Registry, actor: Actor, id_: str, *, expected: Expected = None) -> None:
-    """Take a version out of use; its files and its row stay, and it can be registered again.
+    """Take a version out of use; its row stays, its files for a while, and it can come back.
 
     Raises:
         AdapterChanged: it is not at the expected version.
@@ -85,7 +106,7 @@ async def retire(registry: Registry, actor: Actor, id_: str, *, expected: Expect
                 "end the rollout, first."
             )
         if version.state == "registered":
-            await _set(change, id_, state="retired")
+            await _set(change, id_, state="retired", retired_at=change.second)
             await change.record("adapter.retired", Subject.ADAPTERS, id_)
 
 

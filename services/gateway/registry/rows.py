@@ -42,6 +42,7 @@ def adapter_of(row: Row[Any]) -> AdapterVersion:
         created_by=row.created_by,
         manifest=row.manifest,
         version=row.version,
+        files=row.files,
     )
 
 

@@ -113,6 +113,8 @@ class _AdapterColumns(TypedColumns):
     created_at: Named[int] = Column(BigInteger)
     created_by: Named[str] = Column(String(32))
     wanted_until: Named[int] = Column(BigInteger)
+    retired_at: Named[int | None] = Column(BigInteger, nullable=True)
+    files: Named[str] = Column(String(16), nullable=False, server_default="kept")
     manifest: Named[Any] = Column(JSON, nullable=False)
     version: Named[int] = _version()
 
