@@ -3,11 +3,13 @@ how often a good one is accused, and whether any answer is wrong or lost on the 
 
     python benchmarks/rollouts.py [--rounds 10] [--identical 200] [--only NAME ...]
     python benchmarks/rollouts.py --stack http://127.0.0.1:8000 --admin-key FILE
+        [--only rollback faults bad shadow] [--dreaming FOLDER]
 
 Without `--stack`: two gateway processes on one registry, two replicas with the real agent beside
-the tests' stand-in of an engine, all on loopback. With it: a running stack and the marker adapters
-of `examples/adapters`, which answer every prompt with a word of their own. A busy machine makes
-times longer and changes no count.
+the tests' stand-in of an engine, all on loopback. With it: a running stack, with the marker
+adapters of `examples/adapters`, which answer every prompt with a word of their own, and its voices
+over the documents of `examples/corpus`; `--dreaming` names an adapter that ignores its passages
+(`benchmarks/dreaming.py`). A busy machine makes times longer and changes no count.
 """
 
 from __future__ import annotations
@@ -16,22 +18,25 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import statistics
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import structlog
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from rolling import bad_adapters, identical, sharing
+from rolling import bad_adapters, identical, real_voices, shadows, sharing
 from rolling.figures import faults, rollback_times, spread
 from rolling.load import Gateway
 from rolling.operator import Operator
 
 from services.cli.connection import Connection
+from services.cli.gateway import Gateway as Admin
 from tests import postgres
 from tests.service.gateway.installation import Installation, installation
 
@@ -39,7 +44,16 @@ ADAPTERS = Path(__file__).parents[1] / "examples" / "adapters"
 MARKERS = {"marker-a": "MARKER-A", "marker-b": "MARKER-B"}
 ASSISTANT = "support"
 CALLERS, STACK_CALLERS, MOVES = 6, 2, 12
-PARTS = ("rollback", "split", "bad", "identical", "faults")
+LOOPBACK_PARTS = ("rollback", "split", "bad", "identical", "faults")
+STACK_PARTS = ("rollback", "faults", "bad", "shadow")
+STACK_TRIAL: dict[str, Any] = {
+    # Not how fast a machine is, but what the answers say.
+    "analysis": {"slow_after_ms": 60_000, "slow_stream_after_ms": 10_000},
+    "weight": 50.0,
+    "patience_seconds": 900.0,
+}
+SHADOW_LOADS = (0.3, 0.7)
+"""Callers' share of the time, by what an answer takes alone."""
 ROLLBACK_BAR_SECONDS = 1.0
 
 
@@ -49,12 +63,17 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10, help="rollbacks that are timed")
     parser.add_argument("--identical", type=int, default=200, help="rollouts of no difference")
     parser.add_argument("--subjects", type=int, default=400, help="callers that are split")
-    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument(
+        "--only", nargs="*", choices=sorted({*LOOPBACK_PARTS, *STACK_PARTS}), default=[]
+    )
     parser.add_argument("--stack", help="a running gateway's URL")
     parser.add_argument("--admin-key", type=Path, help="the file with its operator key")
+    parser.add_argument("--dreaming", type=Path, help="an adapter that ignores its passages")
+    parser.add_argument("--turn-seconds", type=float, default=60, help="of a turn of `shadow`")
     given = parser.parse_args()
     quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
     structlog.configure(wrapper_class=quiet, cache_logger_on_first_use=False)
+    given.only = given.only or (STACK_PARTS if given.stack else LOOPBACK_PARTS)
     return asyncio.run(_stack(given) if given.stack else _loopback(given))
 
 
@@ -71,7 +90,7 @@ async def _loopback(given: argparse.Namespace) -> int:
     if "bad" in given.only:
         async with _installed(None) as (installed, operator, gateways):
             found = await bad_adapters.detections(installed, operator, gateways, callers=CALLERS)
-        _print_detections(found)
+        _print_detections(found, bad_adapters.Trial(CALLERS))
     if "identical" in given.only:
         held &= _print_identical(given.identical, *await identical.outcomes(given.identical))
     if "faults" in given.only:
@@ -123,25 +142,59 @@ async def _faults() -> bool:
 async def _stack(given: argparse.Namespace) -> int:
     key = (await asyncio.to_thread(given.admin_key.read_text)).strip()
     gateway = Gateway(given.stack.rstrip("/"), key)
+    held = True
     async with aiohttp.ClientSession() as session, Connection(gateway.url, key).gateway() as admin:
-        bundles = {
-            word: {
-                "adapter": (await admin.register(ADAPTERS / name)).id,
-                "profile": {"sampling": {"max_tokens": 12}},
-                "allow_prompt_mismatch": True,
-            }
-            for name, word in MARKERS.items()
-        }
         operator = Operator(session, gateway, "rollout-benchmark")
-        first, second = bundles.values()
-        await operator.bind(**first)
+        if {"rollback", "faults"} & set(given.only):
+            held &= await _stack_moves(given, gateway, operator, admin)
+        if {"bad", "shadow"} & set(given.only):
+            held &= await _stack_voices(given, gateway, operator, admin)
+    return 0 if held else 1
+
+
+async def _stack_voices(
+    given: argparse.Namespace, gateway: Gateway, operator: Operator, admin: Admin
+) -> bool:
+    held, voices = True, await real_voices.prepared(admin, given.dreaming)
+    await operator.bind(**voices.stable)
+    await operator.until_known([gateway])
+    if "bad" in given.only:
+        trial = bad_adapters.Trial(STACK_CALLERS, questions=voices.questions, **STACK_TRIAL)
+        found = [
+            await bad_adapters.detected(operator, [gateway], kind, bundle, trial)
+            for kind, bundle in voices.bad.items()
+        ]
+        _print_detections(found, trial)
+    for load in SHADOW_LOADS if "shadow" in given.only else ():
+        trial_of = shadows.Trial(given.rounds, given.turn_seconds, load)
+        off, on = await shadows.delays(operator, voices.friendly, voices.questions, trial_of)
+        held &= _print_shadows(load, off, on)
+    return held
+
+
+async def _stack_moves(
+    given: argparse.Namespace, gateway: Gateway, operator: Operator, admin: Admin
+) -> bool:
+    held = True
+    bundles = {
+        word: {
+            "adapter": (await admin.register(ADAPTERS / name)).id,
+            "profile": {"sampling": {"max_tokens": 12}},
+            "allow_prompt_mismatch": True,
+        }
+        for name, word in MARKERS.items()
+    }
+    first, second = bundles.values()
+    await operator.bind(**first)
+    if "rollback" in given.only:
         times = await rollback_times(
             operator, [gateway], second, given.rounds, callers=STACK_CALLERS
         )
-        held = _print_rollback(f"one gateway, {gateway.url}", times)
+        held &= _print_rollback(f"one gateway, {gateway.url}", times)
+    if "faults" in given.only:
         told = await faults(operator, [gateway], bundles, MOVES, callers=STACK_CALLERS)
         held &= _print_faults(f"one gateway, one replica, {gateway.url}", told)
-    return 0 if held else 1
+    return held
 
 
 def _print_rollback(where: str, times: Sequence[tuple[float, float]]) -> bool:
@@ -164,8 +217,8 @@ def _print_shares(shares: Sequence[sharing.Share]) -> bool:
     return all(share.holds for share in shares)
 
 
-def _print_detections(found: Sequence[bad_adapters.Detection]) -> None:
-    weight, patience = bad_adapters.WEIGHT, bad_adapters.PATIENCE_SECONDS
+def _print_detections(found: Sequence[bad_adapters.Detection], trial: bad_adapters.Trial) -> None:
+    weight, patience = trial.weight, trial.patience_seconds
     print(f"\nA bad adapter at {weight:g} % of the callers, every check on, {patience:g} s at most")
     for one in found:
         ended = "found out after" if one.found else "not found out in"
@@ -182,6 +235,19 @@ def _print_identical(count: int, ended: dict[str, int], answers: int) -> bool:
     )
     print(f"  {told}; rolled back {rate:.1%}, stated at most {stated:.0%}")
     return rate <= stated
+
+
+def _print_shadows(load: float, off: shadows.Turns, on: shadows.Turns) -> bool:
+    print(f"\nCallers at {load:.0%} of what one answer at a time takes, the candidate unseen")
+    print("              answers   median     95 %   failed   copies answered   copies dropped")
+    for name, turns in (("no copies", off), ("all copied", on)):
+        taken = turns.seconds()
+        median, late = statistics.median(taken), taken[int(0.95 * (len(taken) - 1))]
+        print(
+            f"  {name:10}   {len(taken):6} {median:7.2f} s {late:7.2f} s {turns.failed():8}"
+            f"   {turns.copies:15.0f}   {turns.dropped:14.0f}"
+        )
+    return not on.failed()
 
 
 def _print_faults(where: str, told: tuple[int, list[str], list[str], int]) -> bool:

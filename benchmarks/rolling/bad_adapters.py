@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from rolling.load import Gateway, loaded
+from rolling.load import QUESTIONS, Gateway, loaded
 from rolling.operator import Operator
 from tests.fakes.engine_generation import Call
 from tests.fakes.engine_replies import EngineRefusal
@@ -29,6 +29,18 @@ class Detection:
     seconds: float
     """From its first answer."""
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Under which conditions an adapter is rolled out."""
+
+    callers: int
+    weight: float = WEIGHT
+    """Percent of them that meet it."""
+    patience_seconds: float = PATIENCE_SECONDS
+    questions: Sequence[str] = QUESTIONS
+    analysis: Mapping[str, object] = field(default_factory=dict)
 
 
 def _errs(_: Call) -> str:
@@ -70,27 +82,30 @@ async def detections(
         bundle = {"retrieval": {"collections": ["handbook"]}, "profile": {"system": "x"}}
         await operator.bind(**bundle)
         candidate = {**bundle, "adapter": await installed.adapter(name)}
-        found.append(await _detected(operator, gateways, kind, candidate, callers))
+        found.append(await detected(operator, gateways, kind, candidate, Trial(callers)))
     return found
 
 
-async def _detected(
+async def detected(
     operator: Operator,
     gateways: Sequence[Gateway],
     kind: str,
     bundle: dict[str, object],
-    callers: int,
+    trial: Trial,
 ) -> Detection:
+    """Roll one adapter out beside what the assistant serves, until it is found out."""
     # A long step: what ends it is the verdict, not the time.
-    analysis = {"abstentions": 0.05, "min_samples": 1_000_000}
-    rollout = await operator.begin(bundle, WEIGHT, analysis=analysis)
+    analysis = {"abstentions": 0.05, "min_samples": 1_000_000, **trial.analysis}
+    rollout = await operator.begin(bundle, trial.weight, analysis=analysis)
     brought = (await operator.until(rollout, "canary"))["candidate"]
     began = time.monotonic()
-    async with loaded(gateways, operator.assistant, callers=callers) as load:
+    async with loaded(
+        gateways, operator.assistant, callers=trial.callers, questions=trial.questions
+    ) as load:
         while True:
             seen = await operator.until(rollout, "canary", "rolled_back")
             seconds = time.monotonic() - began
-            if seen["state"] == "rolled_back" or seconds > PATIENCE_SECONDS:
+            if seen["state"] == "rolled_back" or seconds > trial.patience_seconds:
                 break
     # A failed answer names no release; the errors check counts them.
     answers = sum(s.release == brought or s.status >= 500 for s in load.answers)

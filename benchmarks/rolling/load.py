@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import aiohttp
 import orjson
 
 _NUMBERS = count()
+QUESTIONS = ("What do you sell?",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,32 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def loaded(
-    gateways: Sequence[Gateway], assistant: str, *, callers: int, streams: bool = False
+    gateways: Sequence[Gateway],
+    assistant: str,
+    *,
+    callers: int,
+    streams: bool = False,
+    questions: Sequence[str] = QUESTIONS,
 ) -> AsyncIterator[Load]:
-    """Ask without pause beside the block; every caller stays at one gateway."""
+    """Ask without pause beside the block; every caller stays at one gateway.
+
+    Args:
+        questions: asked in turn, each in a chat of its own.
+    """
     load, over = Load(), asyncio.Event()
 
     async def call(caller: int, session: aiohttp.ClientSession) -> None:
         place = caller % len(gateways)
         while not over.is_set():
             stream = streams and caller % 3 == 0
-            load.answers.append(await _asked(session, gateways[place], place, assistant, stream))
+            number = next(_NUMBERS)
+            body = {
+                "model": assistant,
+                "messages": [{"role": "user", "content": questions[number % len(questions)]}],
+                "conversation_id": f"chat {number}",
+                "stream": stream,
+            }
+            load.answers.append(await asked(session, gateways[place], body, place=place))
             if load.answers[-1].status == 0:
                 await asyncio.sleep(0.05)
 
@@ -90,16 +108,11 @@ async def loaded(
             over.set()
 
 
-async def _asked(
-    session: aiohttp.ClientSession, gateway: Gateway, place: int, assistant: str, stream: bool
+async def asked(
+    session: aiohttp.ClientSession, gateway: Gateway, body: Mapping[str, Any], *, place: int = 0
 ) -> Seen:
-    body = {
-        "model": assistant,
-        "messages": [{"role": "user", "content": "What do you sell?"}],
-        "conversation_id": f"chat {next(_NUMBERS)}",
-        "stream": stream,
-    }
-    asked = time.monotonic()
+    """Send one chat request and see what comes; status 0 stands for no answer at all."""
+    stream, began = bool(body.get("stream")), time.monotonic()
     status, text, block, broken = 0, "", dict[str, str](), False
     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
         async with session.post(
@@ -114,7 +127,7 @@ async def _asked(
                 broken = stream and b"event: error" in raw
     answered = time.monotonic()
     return Seen(
-        place, asked, answered, status, block.get("adapter"), block.get("release"), text, broken
+        place, began, answered, status, block.get("adapter"), block.get("release"), text, broken
     )
 
 
