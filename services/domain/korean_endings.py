@@ -14,7 +14,9 @@ _LISTED = """
 있어요 있습니다 있으세요
 """
 
-ENDINGS = tuple(sorted(_LISTED.split(), key=len, reverse=True))
+ENDINGS = frozenset(_LISTED.split())
+
+_LENGTHS = tuple(sorted({len(ending) for ending in ENDINGS}, reverse=True))
 """Longest first."""
 
 _MOST = 2
@@ -27,8 +29,8 @@ def stem(word: str) -> str:
     A word that only looks as if it had one loses it too: for comparing texts that are cut alike.
     """
     for _ in range(_MOST):
-        ending = next((e for e in ENDINGS if word.endswith(e) and len(word) > len(e)), None)
-        if ending is None:
+        length = next((n for n in _LENGTHS if n < len(word) and word[-n:] in ENDINGS), 0)
+        if not length:
             break
-        word = word[: -len(ending)]
+        word = word[:-length]
     return word
