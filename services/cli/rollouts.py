@@ -136,12 +136,12 @@ async def list_rollouts(connection: Connection, name: Name) -> None:
     """List an assistant's rollouts, newest first."""
     async with connection.gateway() as gateway:
         page = RolloutPage.model_validate(await gateway.peer.json("GET", _path(name)))
-    table = Table(
-        Column("rollout", no_wrap=True), "from", "to", "state", "percent", "why", box=None
-    )
+    plain = [Column(name, no_wrap=True) for name in ("rollout", "from", "to", "state", "percent")]
+    table = Table(*plain, "why", box=None)
     for one in page.data:
         percent = f"{one.weight:g}" if one.weight else "-"
-        table.add_row(one.id, one.stable, one.candidate, one.state, percent, one.reason or "-")
+        releases = [release.rpartition("/")[2] for release in (one.stable, one.candidate)]
+        table.add_row(one.id, *releases, one.state, percent, one.reason or "-")
     Console().print(table)
 
 

@@ -14,7 +14,7 @@ from services.gateway.composition import Composer
 from services.gateway.conversation import Conversation, read_conversation
 from services.gateway.grounding import Grounder
 from services.gateway.parameters import engine_parameters
-from services.gateway.registry.assistants import AssistantNotFound
+from services.gateway.registry.assistants import AssistantNotFound, unknown
 from services.gateway.registry.snapshot import Caller, Snapshot
 from services.gateway.resolution import Target, able
 from services.gateway.rewriting import Rewriter
@@ -39,9 +39,7 @@ class Previewing:
         """
         known = self.snapshot().assistants.get((caller.tenant, assistant))
         if known is None:
-            raise AssistantNotFound(
-                f"There is no assistant {assistant!r}; GET /admin/assistants lists them."
-            )
+            raise AssistantNotFound(unknown(assistant))
         target = Target(assistant, known.stable.adapter, known.stable, steered=True)
         conversation = read_conversation(messages, target.profile)
         account = Account(caller, uuid4().hex, target=target, overridden=True)

@@ -103,8 +103,13 @@ async def find(connection: AsyncConnection, tenant: str, name: str) -> Assistant
     """
     current = await lookup(connection, tenant, name)
     if current is None:
-        raise AssistantNotFound(f"There is no assistant {name!r}.")
+        raise AssistantNotFound(unknown(name))
     return current
+
+
+def unknown(name: str) -> str:
+    """Say that a tenant has no assistant of a name."""
+    return f"There is no assistant {name!r}; GET /admin/assistants lists them."
 
 
 async def listed(registry: Registry, tenant: str, page: Page) -> tuple[Sequence[Assistant], bool]:
@@ -130,5 +135,5 @@ async def released(
             connection, statement, number, order=(table.c.number,), id_=table.c.number
         )
         if not rows and page.after is None:
-            raise AssistantNotFound(f"There is no assistant {name!r}.")
+            raise AssistantNotFound(unknown(name))
     return [release_of(row) for row in rows], more

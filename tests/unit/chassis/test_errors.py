@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 from starlette.exceptions import HTTPException
 
 from services.chassis.errors import (
@@ -210,3 +210,16 @@ def test_a_validation_outside_of_a_request_names_its_whole_path() -> None:
     with pytest.raises(ValidationError) as caught:
         SearchQuery.model_validate({"query": ""})
     assert invalid_request_from(caught.value).param == "query"
+
+
+def test_what_a_models_own_check_says_is_passed_on_as_it_says_it() -> None:
+    class Steps(BaseModel):
+        weights: list[float]
+
+        @model_validator(mode="after")
+        def _rise(self) -> Steps:
+            raise ValueError("weights rise, such as 5, 25, 50")
+
+    with pytest.raises(ValidationError) as caught:
+        Steps.model_validate({"weights": [1.0]})
+    assert invalid_request_from(caught.value).message == "Weights rise, such as 5, 25, 50."
