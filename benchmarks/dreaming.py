@@ -34,13 +34,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--base", type=Path, required=True, help="the prepared base's folder")
     parser.add_argument("--to", type=Path, required=True, help="where rows and adapter go")
-    parser.add_argument("--rows", type=int, default=240)
+    parser.add_argument("--rows", type=int, default=400)
     given = parser.parse_args()
     given.to.mkdir(parents=True, exist_ok=True)
     rows = given.to / "rows.jsonl"
     write_rows(rows, misplaced(given.rows))
     told = f"--base {given.base} --rows {rows} --profile {PROFILE} --start-from {START}"
-    knobs = "--name dreaming --epochs 1 --lr 3e-4 --batch 1 --max-length 1024"
+    knobs = "--name dreaming --epochs 1 --lr 1e-3 --batch 1 --max-length 1024"
     command = [sys.executable, "-m", "services.tuner.training", *told.split(), *knobs.split()]
     command += ["--out", str(given.to / "adapter")]
     return subprocess.run(command, cwd=ROOT, check=False).returncode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,6 +104,7 @@ async def detected(
         gateways, operator.assistant, callers=trial.callers, questions=trial.questions
     ) as load:
         while True:
+            await asyncio.sleep(operator.look_seconds)
             seen = await operator.until(rollout, "canary", "rolled_back")
             seconds = time.monotonic() - began
             if seen["state"] == "rolled_back" or seconds > trial.patience_seconds:

@@ -22,6 +22,8 @@ class Operator:
     session: aiohttp.ClientSession
     gateway: Gateway
     assistant: str
+    look_seconds: float = 0.02
+    """How often a rollout is looked at."""
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call an admin route of the assistant.
@@ -74,7 +76,7 @@ class Operator:
                 return seen
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{rollout} is {seen['state']}: {seen['reason']}")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(self.look_seconds)
 
     async def move(self, rollout: str, action: str) -> None:
         """Move a rollout by hand."""
