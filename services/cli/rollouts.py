@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -20,14 +19,13 @@ from services.chassis.errors import ServiceError, Unavailable, UpstreamFailed, U
 from services.chassis.http import Peer
 from services.cli.connection import Connection, connected
 from services.cli.profiles import chosen_profile
+from services.cli.rollout_analysis import analysis_of
 from services.cli.rollout_view import below_its_moves, event_line, view
 from services.contracts.assistants import Assistant, AssistantWrite, Profile, RetrievalPolicy
 from services.contracts.audit import REASON_HEADER, AuditEvent
 from services.contracts.rollouts import (
     DEFAULT_WEIGHTS,
-    Analysis,
     Gate,
-    QueryCheck,
     Rollout,
     RolloutPage,
     RolloutWrite,
@@ -41,11 +39,6 @@ RECONNECT_SECONDS = 1.0
 
 SHOW_SECONDS = 1.0
 """How often a terminal is told where a rollout stands."""
-
-COSTLY_MARGIN = 0.05
-"""How much more often the candidate's answers may be costly, where that is compared."""
-
-_QUERY = re.compile(r"([a-z0-9][a-z0-9_-]*)\s*(<=|>=)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 rollouts = typer.Typer(help="Rollouts: from one release to the next.", no_args_is_help=True)
 
@@ -91,6 +84,13 @@ async def begin(
         list[str] | None,
         typer.Option(help="What a Prometheus must say, such as `p95<=2`; may be given often."),
     ] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The margin of a check, such as `abstentions=0.05`, or `unsupported_answers=off`; "
+            "may be given often."
+        ),
+    ] = None,
     costly_after: Annotated[
         float | None, typer.Option(help="Compare how many answers cost more US dollars.")
     ] = None,
@@ -104,7 +104,9 @@ async def begin(
     """Begin to bring a candidate into service; what is not named stays as it is now."""
     weights = weight or DEFAULT_WEIGHTS
     steps = [Step(weight=each, hold_seconds=hold) for each in weights]
-    analysis = None if by_time else _analysis(min_samples, query, costly_after)
+    judged_by = analysis_of(
+        min_samples, queries=query or (), checks=check or (), costly_after=costly_after
+    )
 
     async with connection.gateway() as gateway:
         path = f"/admin/assistants/{quote(name)}"
@@ -118,7 +120,7 @@ async def begin(
             steps=[] if immediate else steps,
             gate=Gate(cases=gate) if gate else None,
             allow_without_evidence=without_evidence,
-            analysis=analysis,
+            analysis=None if by_time else judged_by,
         )
         body = orjson.loads(write.model_dump_json())
         begun = Rollout.model_validate(
@@ -192,27 +194,6 @@ def _strategy(shadow: float | None, *, immediate: bool) -> Strategy:
     if immediate:
         return "immediate"
     return "canary" if shadow is None else "shadow_canary"
-
-
-def _analysis(min_samples: int, queries: list[str] | None, costly_after: float | None) -> Analysis:
-    return Analysis(
-        min_samples=min_samples,
-        queries=[_query(each) for each in queries or ()],
-        costly_answers=None if costly_after is None else COSTLY_MARGIN,
-        costly_after_usd=costly_after,
-    )
-
-
-def _query(said: str) -> QueryCheck:
-    """Read `name<=number` or `name>=number`."""
-    found = _QUERY.fullmatch(said)
-    if found is None:
-        raise typer.BadParameter(
-            f"{said!r} is no query with a threshold; write `name<=number` or `name>=number`."
-        )
-    name, sign, number = found.groups()
-    bound = "at_most" if sign == "<=" else "at_least"
-    return QueryCheck.model_validate({"query": name, bound: float(number)})
 
 
 def _bundle(

@@ -96,3 +96,25 @@ async def test_costs_are_compared_where_it_is_said_what_is_costly(stack: ChatSta
     path = f"/admin/assistants/support/rollouts/{said.split()[0]}"
     analysis = (await stack.gateway.admin.get(path)).body["analysis"]
     assert (analysis["costly_answers"], analysis["costly_after_usd"]) == (0.05, 0.01)
+
+
+async def test_margins_of_checks_are_chosen_by_their_names(stack: ChatStack) -> None:
+    checks = ("--check", "abstentions=0.2", "--check", "unsupported-answers=off")
+    said = await run(stack, "begin", "support", "--adapter", "none", *checks, "--no-watch")
+    path = f"/admin/assistants/support/rollouts/{said.split()[0]}"
+    analysis = (await stack.gateway.admin.get(path)).body["analysis"]
+    assert (analysis["abstentions"], analysis["unsupported_answers"]) == (0.2, None)
+    assert analysis["uncited_answers"] == 0.05
+
+
+@pytest.mark.parametrize(
+    "check",
+    ["abstention=0.1", "abstentions", "abstentions=5", "abstentions=-1", "costly_answers=1"],
+)
+async def test_a_check_that_cannot_be_read_is_refused_before_anything_begins(
+    stack: ChatStack, check: str
+) -> None:
+    asked = ("begin", "support", "--adapter", "none", "--check", check)
+    said = await command.run(stack, "rollouts", *asked, code=2)
+    assert "--costly-after" in said if check.startswith("costly") else "unsupported_answers" in said
+    assert (await stack.gateway.admin.get("/admin/assistants/support/rollouts")).body["data"] == []
