@@ -34,7 +34,11 @@ prometheus: setup ## fetch the prometheus and promtool that the tests of dashboa
 	@VENV=$(VENV) bash tools/prometheus.sh
 
 test: setup prometheus ## unit, service and system tests
-	$(BIN)/pytest -m "not long" --durations=10
+	@# Engines take both cores and most of the memory: what needs one comes alone, after the rest.
+	@status=0; \
+	$(BIN)/pytest -m "not long" -n 2 --dist loadfile --durations=10 tests/unit tests/service || status=1; \
+	$(BIN)/pytest -m "not long" --durations=10 tests/system || status=1; \
+	exit $$status
 
 test-again: setup ## only what failed in the last `make test`
 	@echo "What failed is run once more; it should be mended also where it passes now:"

@@ -61,7 +61,7 @@ class FromAssistant:
         """Have the gateway retrieve, fit and render."""
         path = f"/admin/assistants/{quote(self.assistant)}/prompt"
         body = {"messages": [turn.model_dump() for turn in prompt.turns]}
-        made = ComposedPrompt.model_validate((await patiently(self.peer, path, body)).body)
+        made = ComposedPrompt.received((await patiently(self.peer, path, body)).body)
         if made.release != self.release:
             raise CommandError(
                 f"{self.assistant} serves {made.release} now and not {self.release}; begin anew "

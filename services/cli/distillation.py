@@ -202,7 +202,7 @@ def _of_profile(file: Path | None) -> Source:
 
 
 async def _of_assistant(peer: Peer, assistant: str) -> Source:
-    found = Assistant.model_validate(
+    found = Assistant.received(
         await peer.json("GET", f"/admin/assistants/{quote(assistant, safe='')}")
     )
     release = found.stable

@@ -28,7 +28,7 @@ async def put_set(
         connection.gateway() as gateway,
         gateway.peer.stream("PUT", path, data=cases.read_bytes()) as reply,
     ):
-        kept = EvaluationSet.model_validate_json(await reply.read())
+        kept = EvaluationSet.received(await reply.read())
     Console().print(
         f"{kept.id}: {kept.cases} cases, {kept.guards} of them guards ({kept.dataset_hash})",
         highlight=False,
@@ -39,7 +39,7 @@ async def put_set(
 async def list_sets(connection: Connection) -> None:
     """List the sets that the gateway keeps."""
     async with connection.gateway() as gateway:
-        page = EvaluationSetPage.model_validate(await gateway.peer.json("GET", _PATH))
+        page = EvaluationSetPage.received(await gateway.peer.json("GET", _PATH))
     table = Table("set", "cases", "guards", "hash", box=None)
     for one in page.data:
         table.add_row(one.id, str(one.cases), str(one.guards), one.dataset_hash)

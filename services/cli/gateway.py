@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import aiohttp
 import orjson
-from pydantic import BaseModel
 
 from services.chassis.errors import InvalidRequest, NotFound
 from services.chassis.http import Peer
@@ -27,8 +26,9 @@ from services.contracts.assistants import Assistant, AssistantWrite
 from services.contracts.costs import SpentPage
 from services.contracts.jobs import ROWS_FILE, TrainingJob, TrainingJobPage, TrainingSpec
 from services.contracts.knowledge import DocumentPage, SearchResult, UploadReceipt
+from services.contracts.wire import Wire
 
-_Shape = TypeVar("_Shape", bound=BaseModel)
+_Shape = TypeVar("_Shape", bound=Wire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class Gateway:
             form.add_field("files", io.BytesIO(file.read_bytes()), filename=file.name)
         path = f"/v1/collections/{quote(collection)}/files"
         async with self.peer.stream("POST", path, data=form, content_type=None) as reply:
-            return UploadReceipt.model_validate_json(await reply.read())
+            return UploadReceipt.received(await reply.read())
 
     async def documents(self, collection: str, after: str | None = None) -> DocumentPage:
         """List a page of a collection's documents."""
         params = {"after": after} if after else None
         path = f"/v1/collections/{quote(collection)}/documents"
-        return DocumentPage.model_validate(await self.peer.json("GET", path, params=params))
+        return DocumentPage.received(await self.peer.json("GET", path, params=params))
 
     async def holds(self, collection: str, document_id: str) -> bool:
         """Tell whether a collection holds a document; what is no id at all is no document."""
@@ -65,7 +65,7 @@ class Gateway:
         """Search one collection; `fields` are further ones of `SearchQuery`."""
         path = f"/v1/collections/{quote(collection)}/search"
         body = {"query": query, "top_k": top_k, **fields}
-        return SearchResult.model_validate(await self.peer.json("POST", path, body=body))
+        return SearchResult.received(await self.peer.json("POST", path, body=body))
 
     async def register(self, folder: Path) -> AdapterVersion:
         """Register an adapter directory; the same content again gives the same version."""
@@ -73,17 +73,17 @@ class Gateway:
         form.add_field("file", _archive(folder), filename=f"{folder.name}.tar.gz")
         form.add_field("name", folder.name)
         async with self.peer.stream("POST", "/admin/adapters", data=form, content_type=None) as r:
-            return AdapterVersion.model_validate_json(await r.read())
+            return AdapterVersion.received(await r.read())
 
     async def read(self, path: str, shape: type[_Shape]) -> _Shape:
         """Read one of the admin routes."""
-        return shape.model_validate(await self.peer.json("GET", path))
+        return shape.received(await self.peer.json("GET", path))
 
     async def put_assistant(self, name: str, spec: AssistantWrite) -> Assistant:
         """Bind an assistant; returns once the new release serves."""
         body = orjson.loads(spec.model_dump_json())
         path = f"/admin/assistants/{quote(name)}"
-        return Assistant.model_validate(await self.peer.json("PUT", path, body=body))
+        return Assistant.received(await self.peer.json("PUT", path, body=body))
 
     async def train(self, rows: bytes, spec: TrainingSpec) -> TrainingJob:
         """Queue a training."""
@@ -92,22 +92,22 @@ class Gateway:
         form.add_field("spec", spec.model_dump_json())
         path = "/admin/training-jobs"
         async with self.peer.stream("POST", path, data=form, content_type=None) as reply:
-            return TrainingJob.model_validate_json(await reply.read())
+            return TrainingJob.received(await reply.read())
 
     async def training_jobs(self) -> TrainingJobPage:
         """List the newest training jobs."""
         reply = await self.peer.json("GET", "/admin/training-jobs")
-        return TrainingJobPage.model_validate(reply)
+        return TrainingJobPage.received(reply)
 
     async def costs(self, days: float) -> SpentPage:
         """Add up what the answers of the last days cost."""
         params = {"since": str(max(time.time() - days * 86_400, 0.0))}
-        return SpentPage.model_validate(await self.peer.json("GET", "/admin/costs", params=params))
+        return SpentPage.received(await self.peer.json("GET", "/admin/costs", params=params))
 
     async def cancel_training(self, job_id: str) -> TrainingJob:
         """Cancel a training."""
         path = f"/admin/training-jobs/{quote(job_id)}/cancel"
-        return TrainingJob.model_validate(await self.peer.json("POST", path))
+        return TrainingJob.received(await self.peer.json("POST", path))
 
     async def keys(self, method: str, path: str = "", body: Any = None) -> Any:
         """Call one of the key routes."""

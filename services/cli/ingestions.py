@@ -51,12 +51,12 @@ class Ingestions:
     async def plan(self, collection: str, manifest: SyncManifest) -> SyncPlan:
         """Ask what a manifest would change."""
         path = f"/v1/collections/{quote(collection)}/ingestions/plan"
-        return SyncPlan.model_validate(await self._post(path, manifest))
+        return SyncPlan.received(await self._post(path, manifest))
 
     async def sync(self, collection: str, manifest: SyncManifest) -> IngestionReceipt:
         """Start a sync."""
         path = f"/v1/collections/{quote(collection)}/ingestions"
-        return IngestionReceipt.model_validate(await self._post(path, manifest))
+        return IngestionReceipt.received(await self._post(path, manifest))
 
     async def send(self, id_: str, files: Mapping[str, Path]) -> None:
         """Send bytes; when the server has no room for them yet, wait until it has.
@@ -81,24 +81,22 @@ class Ingestions:
     async def page(self, collection: str | None = None) -> IngestionPage:
         """List the newest jobs."""
         params = {"collection": collection} if collection else None
-        return IngestionPage.model_validate(
-            await self.peer.json("GET", "/v1/ingestions", params=params)
-        )
+        return IngestionPage.received(await self.peer.json("GET", "/v1/ingestions", params=params))
 
     async def read(self, id_: str) -> Ingestion:
         """Read a job."""
-        return Ingestion.model_validate(await self.peer.json("GET", f"/v1/ingestions/{quote(id_)}"))
+        return Ingestion.received(await self.peer.json("GET", f"/v1/ingestions/{quote(id_)}"))
 
     async def act(self, id_: str, action: IngestionAction) -> Ingestion:
         """Pause, resume, cancel or retry a job."""
         path = f"/v1/ingestions/{quote(id_)}/{action}"
-        return Ingestion.model_validate(await self.peer.json("POST", path))
+        return Ingestion.received(await self.peer.json("POST", path))
 
     async def failed(self, id_: str) -> list[IngestionItem]:
         """List the first files that failed."""
         path = f"/v1/ingestions/{quote(id_)}/items"
         page = await self.peer.json("GET", path, params={"state": "failed", "limit": "20"})
-        return IngestionItemPage.model_validate(page).data
+        return IngestionItemPage.received(page).data
 
     async def watch(self, id_: str, every_seconds: float) -> AsyncIterator[Ingestion]:
         """Read a job again and again until it rests; a server that is away is waited for."""
@@ -116,12 +114,12 @@ class Ingestions:
     async def index(self, *, rebuild: bool = False) -> IndexBuild:
         """Ask for a new index, or how far it is."""
         method, path = ("POST", "/admin/index/rebuild") if rebuild else ("GET", "/admin/index")
-        return IndexBuild.model_validate(await self.peer.json(method, path))
+        return IndexBuild.received(await self.peer.json(method, path))
 
     async def embedding_change(self) -> EmbeddingChange:
         """Say how far collections are on their way to the embedding model that runs."""
         reply = await self.peer.json("GET", "/admin/index/embedding")
-        return EmbeddingChange.model_validate(reply)
+        return EmbeddingChange.received(reply)
 
     async def _send(self, id_: str, files: Mapping[str, Path]) -> None:
         form = aiohttp.FormData(quote_fields=False)

@@ -110,7 +110,7 @@ async def begin(
 
     async with connection.gateway() as gateway:
         path = f"/admin/assistants/{quote(name)}"
-        present = Assistant.model_validate(await gateway.peer.json("GET", path))
+        present = Assistant.received(await gateway.peer.json("GET", path))
         chosen = await chosen_profile(gateway, profile) if profile else None
         bundle = _bundle(present, adapter, chosen, collection)
         write = RolloutWrite(
@@ -123,7 +123,7 @@ async def begin(
             analysis=None if by_time else judged_by,
         )
         body = orjson.loads(write.model_dump_json())
-        begun = Rollout.model_validate(
+        begun = Rollout.received(
             await gateway.peer.json("POST", f"{path}/rollouts", body=body, headers=_why(reason))
         )
         console = Console()
@@ -137,7 +137,7 @@ async def begin(
 async def list_rollouts(connection: Connection, name: Name) -> None:
     """List an assistant's rollouts, newest first."""
     async with connection.gateway() as gateway:
-        page = RolloutPage.model_validate(await gateway.peer.json("GET", _path(name)))
+        page = RolloutPage.received(await gateway.peer.json("GET", _path(name)))
     plain = [Column(name, no_wrap=True) for name in ("rollout", "from", "to", "state", "percent")]
     table = Table(*plain, "why", box=None)
     for one in page.data:
@@ -177,7 +177,7 @@ def _action(action: str, does: str) -> None:
         async with connection.gateway() as gateway:
             path = f"{_path(name, id_)}/{action}"
             moved = await gateway.peer.json("POST", path, body={}, headers=_why(reason))
-        one = Rollout.model_validate(moved)
+        one = Rollout.received(moved)
         Console().print(f"{one.id} is {one.state.replace('_', ' ')}", highlight=False)
 
     rollouts.command(action, help=does)(command)
@@ -239,7 +239,7 @@ async def _show_on(live: Live, peer: Peer, name: str, id_: str) -> None:
 
 
 async def _read(peer: Peer, name: str, id_: str) -> Rollout:
-    return Rollout.model_validate(await peer.json("GET", _path(name, id_)))
+    return Rollout.received(await peer.json("GET", _path(name, id_)))
 
 
 async def _events(peer: Peer, name: str, id_: str) -> AsyncIterator[AuditEvent]:
@@ -254,7 +254,7 @@ async def _events(peer: Peer, name: str, id_: str) -> AsyncIterator[AuditEvent]:
             async with peer.stream("GET", path, headers={"Last-Event-ID": last}) as reply:
                 async for line in reply.content:
                     if line.startswith(b"data: "):
-                        event = AuditEvent.model_validate_json(line.removeprefix(b"data: "))
+                        event = AuditEvent.received(line.removeprefix(b"data: "))
                         last = event.id
                         yield event
                 return

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from services.contracts.datasets import Finding
-from services.contracts.wire import Wire
+from services.contracts.wire import Report, Wire
 
 AdapterName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 """An adapter's name; its versions are `name@<12 hex of sha256>`."""
@@ -122,7 +122,7 @@ class ReplicaAdapterState(StrEnum):
     UNLOADING = "unloading"
 
 
-class ReplicaAdapter(Wire):
+class ReplicaAdapter(Report):
     """One adapter version on one replica."""
 
     state: ReplicaAdapterState
@@ -142,7 +142,7 @@ class DesiredAdapter(Wire):
     """True when a stable release serves it: a replica without it is not ready."""
 
 
-class ReplicaReport(Wire):
+class ReplicaReport(Report):
     """A replica's heartbeat to the gateway."""
 
     replica: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]

@@ -11,7 +11,7 @@ from services.contracts.assistants import AssistantName, Profile
 from services.contracts.datasets import DatasetPolicy
 from services.contracts.evaluations import SetName
 from services.contracts.fine_tuning import Asked, Holdout, JobEvaluation
-from services.contracts.wire import Wire
+from services.contracts.wire import Report, Wire
 
 JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
@@ -52,7 +52,7 @@ class TrainingSpec(Wire):
     """How it was asked for through OpenAI's surface."""
 
 
-class TrainingProgress(Wire):
+class TrainingProgress(Report):
     """How far a training is."""
 
     step: int
@@ -64,7 +64,7 @@ class TrainingProgress(Wire):
     """Of the rows that are only measured, as last measured."""
 
 
-class TrainingEvent(Wire):
+class TrainingEvent(Report):
     """Something that happened while a worker had a job."""
 
     number: int
@@ -77,7 +77,7 @@ class TrainingEvent(Wire):
     """Measured figures."""
 
 
-class TrainedCheckpoint(Wire):
+class TrainedCheckpoint(Report):
     """An adapter as it was at a step of the training."""
 
     step: int
@@ -126,7 +126,7 @@ class TrainingJobPage(Wire):
     has_more: bool = False
 
 
-class JobClaim(Wire):
+class JobClaim(Report):
     """A worker asks for work."""
 
     worker: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$")]
@@ -147,7 +147,7 @@ class Lease(Wire):
     lease_seconds: float
 
 
-class LeaseRenewal(Wire):
+class LeaseRenewal(Report):
     """A worker says that it is still at it."""
 
     worker: str
@@ -165,7 +165,7 @@ class LeaseState(Wire):
     pause_requested: bool = False
 
 
-class JobResult(Wire):
+class JobResult(Report):
     """How a job ended; on success the adapter lies under the lease's output key."""
 
     worker: str

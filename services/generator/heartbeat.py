@@ -36,7 +36,7 @@ class Heartbeat:
         if self.state.base is None or not self.state.url:
             return None
         body = self.report(self.state.base).model_dump(mode="json")
-        orders = ReplicaOrders.model_validate(await self.gateway.json("POST", PATH, body=body))
+        orders = ReplicaOrders.received(await self.gateway.json("POST", PATH, body=body))
         self.reconciler.order(orders.desired)
         return orders.heartbeat_seconds
 

@@ -18,14 +18,12 @@ class JobQueue:
         """Ask for the oldest job that nobody holds, or for this one."""
         body = JobClaim(worker=worker, job=job).model_dump()
         reply = await self.peer.json("POST", "/internal/jobs/claim", body=body)
-        return Lease.model_validate(reply) if reply else None
+        return Lease.received(reply) if reply else None
 
     async def renew(self, job: str, renewal: LeaseRenewal) -> LeaseState:
         """Prolong a lease and report progress."""
         path = f"/internal/jobs/{job}/renew"
-        return LeaseState.model_validate(
-            await self.peer.json("POST", path, body=renewal.model_dump())
-        )
+        return LeaseState.received(await self.peer.json("POST", path, body=renewal.model_dump()))
 
     async def finish(self, job: str, result: JobResult) -> None:
         """Say how a job ended."""

@@ -98,7 +98,7 @@ class Trainer:
         form.add_field("purpose", "fine-tune")
         peer = self.gateway.peer
         async with peer.stream("POST", "/v1/files", data=form, content_type=None) as reply:
-            file = FileObject.model_validate_json(await reply.read())
+            file = FileObject.received(await reply.read())
         body = {
             "model": assistant,
             "training_file": file.id,
@@ -115,7 +115,7 @@ class Trainer:
         finally:
             # The job has a copy of its own.
             await peer.json("DELETE", f"/v1/files/{quote(file.id)}")
-        self.record.add(Line(rung=rung.name, job=FineTuningJob.model_validate(made).id))
+        self.record.add(Line(rung=rung.name, job=FineTuningJob.received(made).id))
 
     async def _over(self, id_: str, told: Told) -> tuple[FineTuningJob, float]:
         """Wait until a job is over, and tell for how many seconds it was seen to be worked on."""
@@ -173,7 +173,7 @@ class Trainer:
 
     async def _job(self, id_: str) -> FineTuningJob:
         path = f"/v1/fine_tuning/jobs/{quote(id_)}"
-        return FineTuningJob.model_validate(await self.gateway.peer.json("GET", path))
+        return FineTuningJob.received(await self.gateway.peer.json("GET", path))
 
     async def _events(
         self, id_: str, *, limit: int, after: str | None = None
@@ -181,4 +181,4 @@ class Trainer:
         params = {"limit": str(limit), **({"after": after} if after else {})}
         path = f"/v1/fine_tuning/jobs/{quote(id_)}/events"
         reply = await self.gateway.peer.json("GET", path, params=params)
-        return FineTuningEventPage.model_validate(reply)
+        return FineTuningEventPage.received(reply)

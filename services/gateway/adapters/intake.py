@@ -79,7 +79,7 @@ class AdapterIntake:
         what = f"adapter {candidate.id} {candidate.content_hash}"
         async with self.registry.change(actor) as change:
             if attempt is not None and (told := await replay(change, attempt, what)) is not None:
-                return AdapterVersion.model_validate(told[1]), told[0] == 201
+                return AdapterVersion.received(told[1]), told[0] == 201
             version, created = await adapters.register(change, candidate)
             if attempt is not None:
                 status = 201 if created else 200

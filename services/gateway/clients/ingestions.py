@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from services.contracts.ingestion import (
     EmbeddingChange,
     IndexBuild,
@@ -19,10 +17,11 @@ from services.contracts.ingestion import (
     IngestionReceipt,
     SyncPlan,
 )
+from services.contracts.wire import Wire
 from services.gateway.clients.retriever import Retriever, identity_headers
 from services.gateway.registry.snapshot import Caller
 
-_Reply = TypeVar("_Reply", bound=BaseModel)
+_Reply = TypeVar("_Reply", bound=Wire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Ingestions:
         """Start a job from a form or a manifest, passed on piece by piece."""
         path = f"/collections/{quote(collection)}/ingestions"
         payload = await self.retriever.relay(caller, path, content_type, body)
-        return IngestionReceipt.model_validate_json(payload)
+        return IngestionReceipt.received(payload)
 
     async def plan(
         self, caller: Caller, collection: str, content_type: str, body: AsyncIterator[bytes]
@@ -45,14 +44,14 @@ class Ingestions:
         """Ask what a manifest would change."""
         path = f"/collections/{quote(collection)}/ingestions/plan"
         payload = await self.retriever.relay(caller, path, content_type, body)
-        return SyncPlan.model_validate_json(payload)
+        return SyncPlan.received(payload)
 
     async def send_files(
         self, caller: Caller, id_: str, content_type: str, body: AsyncIterator[bytes]
     ) -> Ingestion:
         """Pass bytes on that a sync awaits."""
         payload = await self.retriever.relay(caller, _path(id_, "files"), content_type, body)
-        return Ingestion.model_validate_json(payload)
+        return Ingestion.received(payload)
 
     async def page(self, caller: Caller, params: Mapping[str, str]) -> IngestionPage:
         """List jobs."""
@@ -94,7 +93,7 @@ class Ingestions:
     ) -> _Reply:
         headers = identity_headers(caller)
         got = await self.retriever.peer.json(method, path, headers=headers, params=params)
-        return reply.model_validate(got)
+        return reply.received(got)
 
 
 def _path(id_: str, *parts: str) -> str:

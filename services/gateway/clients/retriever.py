@@ -31,9 +31,10 @@ from services.contracts.knowledge import (
     SearchResult,
     UploadReceipt,
 )
+from services.contracts.wire import Wire
 from services.gateway.registry.snapshot import Caller
 
-_Reply = TypeVar("_Reply", bound=BaseModel)
+_Reply = TypeVar("_Reply", bound=Wire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Retriever:
             InvalidRequest: `upload_aborted` when the caller broke it off.
         """
         payload = await self.relay(caller, _path(collection, "files"), content_type, body)
-        return UploadReceipt.model_validate_json(payload)
+        return UploadReceipt.received(payload)
 
     async def relay(
         self, caller: Caller, path: str, content_type: str, body: AsyncIterator[bytes]
@@ -143,7 +144,7 @@ class Retriever:
         got = await self.peer.json(
             method, path, body=sent, headers=identity_headers(caller), params=params
         )
-        return reply.model_validate(got)
+        return reply.received(got)
 
 
 @dataclass(slots=True)

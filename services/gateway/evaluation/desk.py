@@ -83,7 +83,7 @@ class EvaluationDesk:
             if attempt is not None:
                 told = await idempotency.replay(change, attempt, asked)
                 if told is not None:
-                    return Evaluation.model_validate(told[1])
+                    return Evaluation.received(told[1])
             begun = await self._begin(change, write)
             if attempt is not None:
                 reply = begun.model_dump(mode="json")

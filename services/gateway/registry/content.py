@@ -128,6 +128,6 @@ async def forget(registry: Registry, tenants: Collection[str]) -> None:
 
 
 def _content_of(row: Row[Any]) -> KeptContent:
-    return KeptContent.model_validate(
+    return KeptContent.received(
         {name: getattr(row, name) for name in KeptContent.model_fields if name != "object"}
     )

@@ -225,8 +225,8 @@ async def answers(
     mine = (_answers.c.tenant == tenant, _answers.c.evaluation == id_)
     rows = (await connection.execute(select(_answers).where(*mine))).all()
     return (
-        [AnswerResult.model_validate(row.baseline) for row in rows],
-        [AnswerResult.model_validate(row.candidate) for row in rows],
+        [AnswerResult.received(row.baseline) for row in rows],
+        [AnswerResult.received(row.candidate) for row in rows],
     )
 
 
@@ -240,7 +240,7 @@ async def find(connection: AsyncConnection, tenant: str, id_: str) -> Evaluation
     row = (await connection.execute(_described(_evaluations.c.report).where(*mine))).one_or_none()
     if row is None:
         raise EvaluationNotFound(f"There is no evaluation {id_!r}.")
-    report = EvaluationReport.model_validate(row.report) if row.report else None
+    report = EvaluationReport.received(row.report) if row.report else None
     return _evaluation_of(row, report)
 
 

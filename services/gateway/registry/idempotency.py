@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
 from sqlalchemy import delete, insert, select
 
 from services.chassis.credentials import new_api_key
 from services.chassis.errors import Conflict
 from services.contracts.keys import IssuedKey, Key
+from services.contracts.wire import Wire
 from services.gateway.registry import tables
 from services.gateway.registry.changes import Actor, Change, Registry
 
-_Told = TypeVar("_Told", bound=BaseModel)
+_Told = TypeVar("_Told", bound=Wire)
 
 
 class IdempotencyKeyReused(Conflict):
@@ -102,7 +102,7 @@ async def once(
         return await act()
     told = await replay(change, attempt, what)
     if told is not None:
-        return shape.model_validate(told[1])
+        return shape.received(told[1])
     made = await act()
     await remember(change, attempt, what, status, made.model_dump(mode="json"))
     return made
@@ -130,7 +130,7 @@ async def once_elsewhere(
     async with registry.change(actor) as change:
         told = await replay(change, attempt, what)
     if told is not None:
-        return shape.model_validate(told[1])
+        return shape.received(told[1])
     made = await act()
     async with registry.change(actor) as change:
 
@@ -157,7 +157,7 @@ async def issue_once(
             return await make(change, None)
         told = await replay(change, attempt, what)
         if told is not None:
-            key = Key.model_validate(told[1]["key"])
+            key = Key.received(told[1]["key"])
             return _with_secret(key, attempt.seed(told[1]["nonce"]))
         nonce = secrets.token_hex(32)
         issued = await make(change, attempt.seed(nonce))

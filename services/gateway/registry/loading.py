@@ -112,7 +112,7 @@ async def unseen(connection: AsyncConnection) -> dict[tuple[str, str], Unseen]:
     rows = await connection.execute(_candidates().where(tables.rollouts.c.state == State.SHADOWING))
     return {
         (row.tenant, row.assistant): Unseen(
-            row.rollout, release_of(row), Shadow.model_validate(row.shadow)
+            row.rollout, release_of(row), Shadow.received(row.shadow)
         )
         for row in rows
     }
@@ -167,7 +167,7 @@ async def replicas(
     rows = await connection.execute(select(table).order_by(table.c.replica))
     judged = []
     for row in rows:
-        report = ReplicaReport.model_validate(row.report)
+        report = ReplicaReport.received(row.report)
         said = outage.last_word(row.last_heartbeat_at, timeout_seconds=timeout_seconds)
         live = now - said <= timeout_seconds
         states = {id_: adapter.state for id_, adapter in report.adapters.items()}

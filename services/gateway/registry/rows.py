@@ -30,47 +30,53 @@ def key_of(row: Row[Any]) -> Key:
 
 def adapter_of(row: Row[Any]) -> AdapterVersion:
     """Read an adapter version; what replicas prove of it is not in the row."""
-    return AdapterVersion(
-        id=row.id,
-        name=row.name,
-        content_hash=row.content_hash,
-        rank=row.rank,
-        target_modules=row.target_modules,
-        bytes=row.bytes,
-        state=row.state,
-        created_at=row.created_at,
-        created_by=row.created_by,
-        manifest=row.manifest,
-        version=row.version,
-        files=row.files,
+    return AdapterVersion.received(
+        {
+            "id": row.id,
+            "name": row.name,
+            "content_hash": row.content_hash,
+            "rank": row.rank,
+            "target_modules": row.target_modules,
+            "bytes": row.bytes,
+            "state": row.state,
+            "created_at": row.created_at,
+            "created_by": row.created_by,
+            "manifest": row.manifest,
+            "version": row.version,
+            "files": row.files,
+        }
     )
 
 
 def release_of(row: Row[*tuple[Any, ...]]) -> Release:
     """Read a release."""
-    return Release(
-        id=f"{row.assistant}/{row.number}",
-        assistant=row.assistant,
-        number=row.number,
-        created_at=row.created_at,
-        created_by=row.created_by,
-        profile=row.profile,
-        profile_hash=row.profile_hash,
-        retrieval=row.retrieval,
-        adapter=row.adapter,
-        evidence=row.evidence,
-        prompt_mismatch=row.prompt_mismatch,
+    return Release.received(
+        {
+            "id": f"{row.assistant}/{row.number}",
+            "assistant": row.assistant,
+            "number": row.number,
+            "created_at": row.created_at,
+            "created_by": row.created_by,
+            "profile": row.profile,
+            "profile_hash": row.profile_hash,
+            "retrieval": row.retrieval,
+            "adapter": row.adapter,
+            "evidence": row.evidence,
+            "prompt_mismatch": row.prompt_mismatch,
+        }
     )
 
 
 def assistant_of(row: Row[Any]) -> Assistant:
     """Read an assistant from a row of `with_stable_release`."""
-    return Assistant(
-        id=row.name,
-        description=row.description,
-        stable=release_of(row),
-        updated_at=row.updated_at,
-        version=row.version,
+    return Assistant.received(
+        {
+            "id": row.name,
+            "description": row.description,
+            "stable": release_of(row),
+            "updated_at": row.updated_at,
+            "version": row.version,
+        }
     )
 
 

@@ -75,7 +75,7 @@ class RolloutDesk:
             if attempt is not None:
                 told = await idempotency.replay(change, attempt, asked)
                 if told is not None:
-                    return Rollout.model_validate(told[1])
+                    return Rollout.received(told[1])
             begun = await self._begin(change, name, write)
             if attempt is not None:
                 reply = begun.model_dump(mode="json")
