@@ -4,6 +4,7 @@
 #
 #   tools/images_test.sh build|run|clean      all three without an argument; `build gateway` builds one
 #
+# EMBEDDING=onnx builds the retriever without torch, for the packaged embedding model, which it is asked with.
 # ENGINE=host runs the engine from the checkout's own environment instead of an image of 5 GB; its agent
 # still comes from an image. ENGINE_SECONDS (900) is how long an engine may take to start.
 # Needs `make setup`, buildah, podman and runc; no Docker engine. IMAGES_STATE is the folder for images and layers
@@ -44,7 +45,8 @@ build_image() { # build_image <name> <further options of buildah>...
     options+=(--volume "$PIP_FIND_LINKS:$PIP_FIND_LINKS:ro" --build-arg "PIP_FIND_LINKS=$PIP_FIND_LINKS")
   fi
   [ -n "${TORCH_INDEX:-}" ] && options+=(--build-arg "TORCH_INDEX=$TORCH_INDEX")
-  buildah bud --isolation=chroot --network=host --layers --pull-never \
+  # The OCI form of an image has no place for a health check.
+  buildah bud --format docker --isolation=chroot --network=host --layers --pull-never \
     --signature-policy "$STATE/policy.json" -f deploy/Dockerfile "${options[@]}" "$@" \
     -t "localhost/inkstone/$name:$VERSION" . > "$STATE/$name.log" 2>&1 || {
     tail -30 "$STATE/$name.log" >&2
@@ -79,7 +81,8 @@ build() { # build <images>...
     case "$image" in
       engine-cpu) build_image engine-cpu --target engine-cpu ;;
       generator) build_image generator --target generator --build-arg "VLLM_IMAGE=$engine" ;;
-      *) build_image "$image" --build-arg "SERVICE=$image" --target service ;;
+      *) build_image "$image" --build-arg "SERVICE=$image" --build-arg "EMBEDDING=${EMBEDDING:-torch}" \
+           --target service ;;
     esac
   done
   podman images --filter dangling=false --format 'table {{.Repository}}:{{.Tag}} {{.Size}}'
@@ -118,12 +121,13 @@ start_engine() { # start_engine <its key>
     --max-cpu-loras 2 --max-lora-rank 32 --middleware services.generator.guard.RouteGuard
     --enable-force-include-usage --enable-prompt-tokens-details --scheduling-policy priority
     --distributed-executor-backend uni --enforce-eager)
+  local engine_check="python3 -c \"import urllib.request as r; r.urlopen('http://127.0.0.1:$((PORT + 4))/health', timeout=4)\""
   if [ "$ENGINE" = host ]; then
     env "${variables[@]}" VLLM_CACHE_ROOT="$STATE/vllm" PYTHONPATH="$PWD" "${VENV:-.venv}/bin/python" \
       "${server[@]}" --model "$BASE_DIR" > "$STATE/engine.log" 2>&1 &
     engine_process=$!
   else
-    start engine generator --memory=10g --shm-size=1g "${common[@]}" "${variables[@]/#/--env=}" \
+    start engine generator --memory=10g --shm-size=1g --health-cmd "$engine_check" "${common[@]}" "${variables[@]/#/--env=}" \
       -v "$data/generator:/var/lib/inkstone:ro" --env=VLLM_CACHE_ROOT=/tmp/vllm \
       -- python3 "${server[@]}" --model /srv/models/base
   fi
@@ -178,7 +182,20 @@ run() {
     podman exec "$name" sh -c 'test "$(id -u)" = 10001 && ! touch /srv/inkstone/x 2>/dev/null && ! touch /x 2>/dev/null'
   done
   say "every process runs as uid 10001 on a root that it cannot write"
+  check_health
   ask "$data/keys/admin.key"
+}
+
+check_health() { # the checks that the images carry, and one that has to fail
+  for name in $(podman ps --format '{{.Names}}'); do
+    podman healthcheck run "$name"
+    say "$name is healthy: $(podman inspect --format '{{json .Config.Healthcheck.Test}}' "$name")"
+  done
+  if podman exec -e INKSTONE_GATEWAY_LISTENING__PORT="$((PORT + 9))" inkstone-gateway \
+    python /srv/inkstone/healthcheck.py; then
+    say "the check passes also where nobody listens"
+    return 1
+  fi
 }
 
 ask() { # ask <a file with the operator's key>: documents in, an adapter in, an answer out
@@ -222,5 +239,5 @@ case "$command" in
   run) run ;;
   clean) clean ;;
   all) build "${images[@]}" && run && clean ;;
-  *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
