@@ -16,6 +16,8 @@ prepare() { # podman and buildah keep all that is theirs in $STATE
     "$STATE" > "$STATE/containers.conf"
   printf '{"default": [{"type": "insecureAcceptAnything"}]}\n' > "$STATE/policy.json"
   export CONTAINERS_STORAGE_CONF=$STATE/storage.conf CONTAINERS_CONF=$STATE/containers.conf
+  # Without systemd nothing would start the checks by themselves: check_health does.
+  export DISABLE_HC_SYSTEMD=true
 }
 
 secret() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'; }

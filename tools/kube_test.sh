@@ -13,20 +13,22 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/containers.sh
 prepare
-ORDER=(retriever gateway generator tuner)
+ORDER=(${ORDER:-retriever gateway generator tuner})
 NETWORK=$("${VENV:-.venv}/bin/python" -c 'from tools.play_kube import NETWORK; print(NETWORK)')
 rendered=$STATE/kube
 
 at() { "${VENV:-.venv}/bin/python" -c "from tools.play_kube import address; print(address('$1'))"; }
 
-kube_secret() { # kube_secret <name> <key> <value>...: a Secret as podman keeps one
-  local name=$1 pairs=()
+kube_secret() { # kube_secret <name> <key> <value>...: a Secret as podman 4.3 reads one
+  local name=$1 encoded=() plain=()
   shift
   while [ $# -gt 0 ]; do
-    pairs+=("\"$1\": \"$(printf %s "$2" | base64 -w0)\"")
+    encoded+=("\"$1\": \"$(printf %s "$2" | base64 -w0)\"") plain+=("\"$1\": \"$2\"")
     shift 2
   done
-  (IFS=,; printf '{%s}' "${pairs[*]}") | podman secret create "$name" - > /dev/null
+  # The first for variables, the second for files (tools/play_kube.py).
+  podman secret create "$name" <(IFS=,; printf '{%s}' "${encoded[*]}") > /dev/null
+  podman secret create "$name-files" <(IFS=,; printf '{"data": {%s}}' "${plain[*]}") > /dev/null
 }
 
 volume() { # volume <name> <uid>: an empty claim
@@ -62,11 +64,11 @@ up() {
 }
 
 check() {
-  await retriever "http://$(at retriever):8001/readyz" 300 retriever-pod-retriever
-  await tuner "http://$(at tuner):8003/healthz" 300 tuner-pod-tuner
-  await engine "http://$(at generator):8100/health" "${ENGINE_SECONDS:-900}" generator-pod-engine
-  await agent "http://$(at generator):8002/readyz" 300 generator-pod-agent
-  await gateway "http://$(at gateway):8000/readyz" 120 gateway-pod-gateway
+  await retriever "http://$(at retriever):8001/readyz" 300 retriever-pod-0-retriever
+  await tuner "http://$(at tuner):8003/healthz" 300 tuner-pod-0-tuner
+  await engine "http://$(at generator):8100/health" "${ENGINE_SECONDS:-900}" generator-pod-0-engine
+  await agent "http://$(at generator):8002/readyz" 300 generator-pod-0-agent
+  await gateway "http://$(at gateway):8000/readyz" 120 gateway-pod-0-gateway
   check_confined
   check_health
   ask "http://$(at gateway):8000" "$(cat "$STATE/admin.key")"

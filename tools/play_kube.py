@@ -4,8 +4,9 @@
 
 FOLDER gets one file a Deployment. What podman 4.3 leaves undone is done here beforehand: a pod's
 user goes to its containers, `$(NAME)` and references to the pod's fields become values, the
-liveness probe becomes a command, and an emptyDir a claim, so that user 10001 may write there. All
-else (security contexts, limits, mounts, commands, ConfigMaps, references to Secrets) stays.
+liveness probe becomes a command, and an emptyDir a claim, so that user 10001 may write there.
+Ports are left out: podman would open them on the host. All else (security contexts, limits, mounts,
+commands, ConfigMaps, references to Secrets) stays.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ ADDRESSES = {"gateway": 10, "retriever": 11, "generator": 12, "tuner": 13}
 
 PYTHON = {"agent": "/opt/inkstone/bin/python", "engine": "python3"}
 """The Python of a container, where it is not `python`."""
+
+FILES = "-files"
+"""What the name of a Secret ends with that is mounted."""
 
 REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
@@ -77,16 +81,26 @@ def _deployment(
     deployment["spec"]["replicas"] = 1
     pod = deployment["spec"]["template"]["spec"]
     user = {key: pod["securityContext"][key] for key in ("runAsUser", "runAsGroup")}
+    # Podman gives each pod shared memory of its own; a claim there would be a disk.
+    memory = {v["name"] for v in pod["volumes"] if v.get("emptyDir", {}).get("medium") == "Memory"}
+    pod["volumes"] = [volume for volume in pod["volumes"] if volume["name"] not in memory]
     for volume in pod["volumes"]:
         if "emptyDir" in volume:
             volume.pop("emptyDir")
             volume["persistentVolumeClaim"] = {"claimName": f"{name}-{volume['name']}"}
+        elif "secret" in volume:
+            # Podman 4.3 reads a Secret in one form for variables and in another for files, and
+            # looks at `optional` without asking whether it is there.
+            volume["secret"]["secretName"] += FILES
+            volume["secret"].setdefault("optional", False)
     for container in pod["containers"]:
         image = container["image"].partition(":")[0]
         container["image"] = f"{registry}/{image}:{tag}"
         container["imagePullPolicy"] = "Never"
         container["securityContext"] |= user
         container.pop("lifecycle", None)
+        mounts = container["volumeMounts"]
+        container["volumeMounts"] = [mount for mount in mounts if mount["name"] not in memory]
         _resolve(container, configs, name)
         _probe(container)
     return deployment
@@ -94,7 +108,7 @@ def _deployment(
 
 def _resolve(container: Manifest, configs: Mapping[str, Manifest], deployment: str) -> None:
     """Put values in the place of `$(NAME)` and of the pod's fields."""
-    fields = {"status.podIP": address(deployment), "metadata.name": f"{deployment}-pod"}
+    fields = {"status.podIP": address(deployment), "metadata.name": f"{deployment}-pod-0"}
     known: dict[str, str] = {}
     for source in container.get("envFrom", []):
         if "configMapRef" in source:
@@ -118,7 +132,7 @@ def _expanded(text: str, known: Mapping[str, str]) -> str:
 
 def _probe(container: Manifest) -> None:
     """Make the liveness probe a command; podman knows one check a container."""
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    ports = {port["name"]: port["containerPort"] for port in container.pop("ports")}
     asked = container["livenessProbe"].pop("httpGet")
     python = PYTHON.get(container["name"], "python")
     script = ["/srv/inkstone/healthcheck.py", asked["path"]]

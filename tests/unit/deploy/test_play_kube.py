@@ -14,7 +14,7 @@ from tests.unit.deploy.test_manifests import KUBERNETES
 from tools.play_kube import ADDRESSES, address, playable
 
 MODEL = {"INKSTONE_RETRIEVER_EMBEDDING_MODEL": "packaged"}
-KEPT = ("volumeMounts", "ports", "resources", "command")
+KEPT = ("resources", "command")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,8 @@ def test_a_container_is_confined_bounded_and_joined_as_it_is_rendered(
     for key, container in containers(played).items():
         for field in KEPT:
             assert container.get(field) == given[key].get(field), (key, field)
+        mounts = [m for m in given[key]["volumeMounts"] if m["mountPath"] != "/dev/shm"]
+        assert container["volumeMounts"] == mounts
         assert container["securityContext"] == given[key]["securityContext"] | {
             "runAsUser": 10001,
             "runAsGroup": 10001,
@@ -61,6 +63,10 @@ def test_a_container_has_the_variables_that_it_is_rendered_with(
         changed = {name for name in before if before[name] != after[name]}
         wanted = {n for n, v in before.items() if v in fields or "$(" in v} | set(MODEL)
         assert changed <= wanted, key
+
+
+def test_nothing_is_opened_on_the_host(played: list[Manifest]) -> None:
+    assert not [name for name, one in containers(played).items() if "ports" in one]
 
 
 def test_nothing_is_left_that_podman_would_not_resolve(played: list[Manifest]) -> None:
