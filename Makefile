@@ -7,7 +7,7 @@ export INKSTONE_HOME ?= .inkstone
 export PYTHONDONTWRITEBYTECODE=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-again test-long check deploy-check images-test reference shape bench \
+.PHONY: help setup demo up test test-again test-long check deploy-check images-test kube-test reference shape bench \
 	lock clean prometheus
 
 help: ## list the targets
@@ -52,6 +52,9 @@ deploy-check: setup ## other people's rules on deploy/: policies, custom resourc
 
 images-test: setup ## build the CPU images without Docker, run the stack from them, ask it a question
 	@VENV=$(VENV) bash tools/images_test.sh
+
+kube-test: setup ## play the small overlay with podman, from the built images, ask it a question
+	@VENV=$(VENV) bash tools/kube_test.sh
 
 reference: setup ## write what comes from the code: pages of docs/, dashboards, alerts
 	$(BIN)/python tools/reference.py

@@ -4,6 +4,7 @@
 #
 #   tools/images_test.sh build|run|clean      all three without an argument; `build gateway` builds one
 #
+# EMBEDDING=onnx builds the retriever without torch, for the packaged embedding model, which it is asked with.
 # ENGINE=host runs the engine from the checkout's own environment instead of an image of 5 GB; its agent
 # still comes from an image. ENGINE_SECONDS (900) is how long an engine may take to start.
 # Needs `make setup`, buildah, podman and runc; no Docker engine. IMAGES_STATE is the folder for images and layers
@@ -14,26 +15,10 @@
 #     --include=python3,python3-venv,python3-pip,ca-certificates,libgomp1,libnuma1 bookworm root.tar
 set -euo pipefail
 cd "$(dirname "$0")/.."
-STATE=$(realpath -m "${IMAGES_STATE:-.cache/images}")
-MODELS=$(realpath -m "${INKSTONE_MODELS_DIR:-.inkstone/models}")
-BASE_DIR=$(realpath -m "${BASE_DIR:-$MODELS/gemma-3-270m}")
-EMBEDDING_DIR=$(realpath -m "${EMBEDDING_DIR:-$MODELS}")
-VERSION=test
+. tools/containers.sh
 CA=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 PORT=${PORT:-18000}
 ENGINE=${ENGINE:-image}
-
-say() { printf '\033[1m[images %ss]\033[0m %s\n' "$SECONDS" "$*"; }
-
-prepare() {
-  mkdir -p "$STATE"
-  printf '[storage]\ndriver = "overlay"\nrunroot = "%s/run"\ngraphroot = "%s/graph"\n' \
-    "$STATE" "$STATE" > "$STATE/storage.conf"
-  printf '[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]\npids_limit = 0\n[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n' \
-    > "$STATE/containers.conf"
-  printf '{"default": [{"type": "insecureAcceptAnything"}]}\n' > "$STATE/policy.json"
-  export CONTAINERS_STORAGE_CONF=$STATE/storage.conf CONTAINERS_CONF=$STATE/containers.conf
-}
 
 build_image() { # build_image <name> <further options of buildah>...
   local name=$1 started=$SECONDS
@@ -44,7 +29,8 @@ build_image() { # build_image <name> <further options of buildah>...
     options+=(--volume "$PIP_FIND_LINKS:$PIP_FIND_LINKS:ro" --build-arg "PIP_FIND_LINKS=$PIP_FIND_LINKS")
   fi
   [ -n "${TORCH_INDEX:-}" ] && options+=(--build-arg "TORCH_INDEX=$TORCH_INDEX")
-  buildah bud --isolation=chroot --network=host --layers --pull-never \
+  # The OCI form of an image has no place for a health check.
+  buildah bud --format docker --isolation=chroot --network=host --layers --pull-never \
     --signature-policy "$STATE/policy.json" -f deploy/Dockerfile "${options[@]}" "$@" \
     -t "localhost/inkstone/$name:$VERSION" . > "$STATE/$name.log" 2>&1 || {
     tail -30 "$STATE/$name.log" >&2
@@ -79,7 +65,8 @@ build() { # build <images>...
     case "$image" in
       engine-cpu) build_image engine-cpu --target engine-cpu ;;
       generator) build_image generator --target generator --build-arg "VLLM_IMAGE=$engine" ;;
-      *) build_image "$image" --build-arg "SERVICE=$image" --target service ;;
+      *) build_image "$image" --build-arg "SERVICE=$image" --build-arg "EMBEDDING=${EMBEDDING:-torch}" \
+           --target service ;;
     esac
   done
   podman images --filter dangling=false --format 'table {{.Repository}}:{{.Tag}} {{.Size}}'
@@ -96,19 +83,6 @@ start() { # start <name> <image> <options of podman>... -- <command>...
     "localhost/inkstone/$image:$VERSION" "$@" > /dev/null
 }
 
-await() { # await <what> <url> <seconds>
-  local deadline=$((SECONDS + $3))
-  until curl -fsS -o /dev/null "$2" 2> /dev/null; do
-    if [ "$SECONDS" -ge "$deadline" ]; then
-      say "$1 did not come up; its log:"
-      podman logs --tail 40 "inkstone-$1" >&2 || tail -40 "$STATE/$1.log" >&2
-      return 1
-    fi
-    sleep 1
-  done
-  say "$1 is ready"
-}
-
 start_engine() { # start_engine <its key>
   local variables=("VLLM_API_KEY=$1" VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 VLLM_NO_USAGE_STATS=1
     HF_HUB_OFFLINE=1 VLLM_TARGET_DEVICE=cpu VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind
@@ -118,25 +92,24 @@ start_engine() { # start_engine <its key>
     --max-cpu-loras 2 --max-lora-rank 32 --middleware services.generator.guard.RouteGuard
     --enable-force-include-usage --enable-prompt-tokens-details --scheduling-policy priority
     --distributed-executor-backend uni --enforce-eager)
+  local engine_check="python3 -c \"import urllib.request as r; r.urlopen('http://127.0.0.1:$((PORT + 4))/health', timeout=4)\""
   if [ "$ENGINE" = host ]; then
     env "${variables[@]}" VLLM_CACHE_ROOT="$STATE/vllm" PYTHONPATH="$PWD" "${VENV:-.venv}/bin/python" \
       "${server[@]}" --model "$BASE_DIR" > "$STATE/engine.log" 2>&1 &
     engine_process=$!
   else
-    start engine generator --memory=10g --shm-size=1g "${common[@]}" "${variables[@]/#/--env=}" \
+    start engine generator --memory=10g --shm-size=1g --health-cmd "$engine_check" "${common[@]}" "${variables[@]/#/--env=}" \
       -v "$data/generator:/var/lib/inkstone:ro" --env=VLLM_CACHE_ROOT=/tmp/vllm \
       -- python3 "${server[@]}" --model /srv/models/base
   fi
 }
-
-secret() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'; }
 
 run() {
   local data=$STATE/data
   rm -rf "$data"
   mkdir -p "$data"/{gateway,retriever,generator,tuner,artifacts,keys,secrets}
   for key in admin app agent tuner; do
-    printf 'ink_%s_%s' "$(head -c 4 /dev/urandom | od -An -tx1 | tr -d ' \n')" "$(secret)" > "$data/keys/$key.key"
+    new_key > "$data/keys/$key.key"
   done
   local retriever engine
   retriever=$(secret) engine=$(secret)
@@ -169,34 +142,26 @@ run() {
     -e "INKSTONE_TUNER_GATEWAY_URL=http://127.0.0.1:$PORT" -e INKSTONE_TUNER_ARTIFACTS_URL=file:///srv/artifacts \
     -e INKSTONE_TUNER_DATA_DIR=/var/lib/inkstone -e INKSTONE_TUNER_BASE_MODEL=/srv/models/base \
     -e "INKSTONE_TUNER_LISTENING__PORT=$((PORT + 3))"
-  await retriever "http://127.0.0.1:$((PORT + 1))/readyz" 300
-  podman container exists inkstone-tuner && await tuner "http://127.0.0.1:$((PORT + 3))/healthz" 300
-  await engine "http://127.0.0.1:$((PORT + 4))/health" "${ENGINE_SECONDS:-900}"
-  await agent "http://127.0.0.1:$((PORT + 2))/readyz" 120
-  await gateway "http://127.0.0.1:$PORT/readyz" 120
-  for name in $(podman ps --format '{{.Names}}'); do
-    podman exec "$name" sh -c 'test "$(id -u)" = 10001 && ! touch /srv/inkstone/x 2>/dev/null && ! touch /x 2>/dev/null'
-  done
-  say "every process runs as uid 10001 on a root that it cannot write"
-  ask "$data/keys/admin.key"
+  await retriever "http://127.0.0.1:$((PORT + 1))/readyz" 300 inkstone-retriever
+  podman container exists inkstone-tuner && await tuner "http://127.0.0.1:$((PORT + 3))/healthz" 300 inkstone-tuner
+  await engine "http://127.0.0.1:$((PORT + 4))/health" "${ENGINE_SECONDS:-900}" inkstone-engine
+  await agent "http://127.0.0.1:$((PORT + 2))/readyz" 120 inkstone-agent
+  await gateway "http://127.0.0.1:$PORT/readyz" 120 inkstone-gateway
+  check_confined
+  check_health
+  refuse_health
+  ask "http://127.0.0.1:$PORT" "$(cat "$data/keys/admin.key")"
+  local metrics=(gateway "http://127.0.0.1:$PORT" retriever "http://127.0.0.1:$((PORT + 1))" agent "http://127.0.0.1:$((PORT + 2))")
+  podman container exists inkstone-tuner && metrics+=(tuner "http://127.0.0.1:$((PORT + 3))")
+  count_series "${metrics[@]}"
 }
 
-ask() { # ask <a file with the operator's key>: documents in, an adapter in, an answer out
-  export INKSTONE_URL=http://127.0.0.1:$PORT INKSTONE_API_KEY PYTHONPATH=$PWD
-  INKSTONE_API_KEY=$(cat "$1")
-  local inkstone=${VENV:-.venv}/bin/inkstone
-  "$inkstone" documents add handbook examples/corpus/*.md
-  "$inkstone" adapters add examples/adapters/friendly | tee "$STATE/adapter"
-  "$inkstone" assistants set helpdesk --profile examples/profiles/friendly.json \
-    --collection handbook --adapter "$(grep -o 'friendly@[0-9a-f]*' "$STATE/adapter" | head -1)"
-  "$inkstone" ask "How long is the warranty of a kettle?" --model helpdesk
-  "$inkstone" ask "환불은 며칠 안에 되나요?" --model helpdesk
-  for part in "gateway 0" "retriever 1" "agent 2" "tuner 3"; do
-    read -r name offset <<< "$part"
-    podman container exists "inkstone-$name" || continue
-    curl -fsS "http://127.0.0.1:$((PORT + offset))/metrics" | grep -c '^inkstone_' \
-      | xargs printf '%s shows %s series of its own\n' "$name"
-  done
+refuse_health() { # a check that has to fail, so that the others mean something
+  if podman exec -e INKSTONE_GATEWAY_LISTENING__PORT="$((PORT + 9))" inkstone-gateway \
+    python /srv/inkstone/healthcheck.py; then
+    say "the check passes also where nobody listens"
+    return 1
+  fi
 }
 
 stop() {
@@ -222,5 +187,5 @@ case "$command" in
   run) run ;;
   clean) clean ;;
   all) build "${images[@]}" && run && clean ;;
-  *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -18,7 +18,10 @@ from services.chassis.tracing import current_span
 def configure_logging(
     service: str, *, level: str = "INFO", form: Literal["json", "console"] = "json"
 ) -> None:
-    """Send this process's logs, the standard library's included, to standard error."""
+    """Send this process's logs, the standard library's included, to standard error.
+
+    Libraries stay silent below INFO: there some write statements with the values in them.
+    """
 
     def add_context(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["service"] = service
@@ -60,7 +63,7 @@ def configure_logging(
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(max(logging.getLevelNamesMapping()[level], logging.INFO))
     for noisy in ("uvicorn.access", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

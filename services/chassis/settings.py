@@ -67,6 +67,7 @@ def settings_config(prefix: str) -> SettingsConfigDict:
     return SettingsConfigDict(
         env_prefix=prefix,
         env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tools.monitoring.certificates import CERTIFICATES
 from tools.monitoring.objectives import OBJECTIVES
 from tools.monitoring.rules import Alert, Case
 
@@ -423,6 +424,7 @@ GROUPS = {
     "costs": COSTS,
     "knowledge": KNOWLEDGE,
     "training": TRAINING,
+    "certificates": CERTIFICATES,
 }
 """All alerts, by the group that evaluates them."""
 

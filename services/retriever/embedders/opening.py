@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 from collections.abc import AsyncIterator, Set
 
 import structlog
 
 from services.retriever.embedders.lanes import Encoder, LaneEmbedder, run_embedder
 from services.retriever.embedding_model import (
+    PACKAGED_MODEL,
     LocatedModel,
     ModelNotFoundError,
     fingerprint_of,
@@ -89,6 +91,12 @@ def _as_built(located: LocatedModel, settings: Settings, built_with: Set[str]) -
 def _encoder(located: LocatedModel, settings: Settings) -> Encoder:
     embedding = settings.embedding
     if located.manifest is None:
+        if importlib.util.find_spec("sentence_transformers") is None:
+            raise ModelNotFoundError(
+                f"{settings.embedding_model!r} wants torch, which this installation leaves out "
+                f"(EMBEDDING=onnx): take an image with torch, or set "
+                f"INKSTONE_RETRIEVER_EMBEDDING_MODEL to {PACKAGED_MODEL}."
+            )
         from services.retriever.embedders.sentence_encoder import SentenceEncoder
 
         return SentenceEncoder(located.folder, embedding)

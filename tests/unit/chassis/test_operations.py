@@ -102,3 +102,15 @@ def test_the_standard_librarys_logs_take_the_same_form(
     (line,) = capsys.readouterr().err.splitlines()
     said = json.loads(line)
     assert (said["event"], said["service"], said["level"]) == ("한글 경고", "sample", "warning")
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_a_library_that_would_write_values_stays_silent_also_where_everything_is_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("sample", level="DEBUG")
+    logging.getLogger("aiosqlite").debug("executing %s", ("INSERT", ["a secret"]))
+    logging.getLogger("aiosqlite").info("opened")
+    structlog.get_logger().debug("sample.seen")
+    events = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert events == ["opened", "sample.seen"]

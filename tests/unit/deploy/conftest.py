@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from services.generator import launching
+from services.generator.launching import Device, EnginePlan
+
 ROOT = Path(__file__).parents[3]
 KUSTOMIZE = ROOT / "deploy" / "kustomize"
 KUBECTL = Path(sys.executable).parent / "kubectl"
@@ -77,6 +80,39 @@ def prod() -> list[Manifest]:
 
 def of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
     return {m["metadata"]["name"]: m for m in manifests if m["kind"] == kind}
+
+
+ENGINE_PORT = 8100
+"""Where an engine listens in every way of deploying one."""
+
+
+def engine_plan(folder: Path, device: Device) -> EnginePlan:
+    """What an agent would start the deployed engine with."""
+    return EnginePlan(
+        folder=folder,
+        served_name="base",
+        host="0.0.0.0",
+        port=ENGINE_PORT,
+        api_key="key",
+        cache_dir=folder,
+        device=device,
+        max_loras=4,
+        max_cpu_loras=8,
+        max_lora_rank=32,
+        max_model_len=4096,
+        max_num_seqs=64,
+        max_in_flight=256,
+        kv_cache_gib=1,
+        cpu_threads=1,
+        gpu_memory_utilization=0.9,
+    )
+
+
+def engine_variables(plan: EnginePlan) -> dict[str, str]:
+    """An engine's variables but for what is its container's own: key, paths, cores."""
+    own = {"VLLM_API_KEY", "VLLM_CACHE_ROOT", "PYTHONPATH", "OMP_NUM_THREADS"}
+    own |= {"DO_NOT_TRACK", "TOKENIZERS_PARALLELISM"}
+    return {name: v for name, v in launching.environment(plan, {}).items() if name not in own}
 
 
 WORKLOADS = ("Deployment", "StatefulSet", "Job")

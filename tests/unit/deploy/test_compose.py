@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from services.generator.launching import Device, EnginePlan, command, environment
-from tests.unit.deploy.conftest import ROOT
-from tests.unit.deploy.test_wiring import ENGINE_PORT, settings_class
+from services.generator.launching import Device, command
+from tests.unit.deploy.conftest import ENGINE_PORT, ROOT, engine_plan, engine_variables
+from tests.unit.deploy.test_wiring import settings_class
 
 DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -67,8 +67,8 @@ def test_a_process_starts_on_exactly_what_it_is_given(
     where = "engine" if process == "agent" else process
     assert (where, listening["port"]) in PORTS
     assert listening["host"] == "0.0.0.0"
-    (probe,) = re.findall(r"urlopen\('([^']+)'", str(SERVICES[process]["healthcheck"]["test"]))
-    assert probe == f"http://127.0.0.1:{listening['port']}/readyz"
+    check = SERVICES[process]["healthcheck"]["test"]
+    assert check[-2:] == ["/srv/inkstone/healthcheck.py", "/readyz"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -183,24 +183,7 @@ def test_agent_and_engine_share_network_and_adapters() -> None:
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
 def test_the_engine_is_started_as_an_agent_would_start_it(tmp_path: Path, device: Device) -> None:
-    plan = EnginePlan(
-        folder=tmp_path,
-        served_name="base",
-        host="0.0.0.0",
-        port=ENGINE_PORT,
-        api_key="key",
-        cache_dir=tmp_path,
-        device=device,
-        max_loras=4,
-        max_cpu_loras=8,
-        max_lora_rank=32,
-        max_model_len=4096,
-        max_num_seqs=64,
-        max_in_flight=256,
-        kv_cache_gib=1,
-        cpu_threads=1,
-        gpu_memory_utilization=0.9,
-    )
+    plan = engine_plan(tmp_path, device)
     engine = SERVICES["engine"]
     variables = engine["environment"] | (WITHOUT_GPU["environment"] if device == "cpu" else {})
     given = f"{engine['command']} {variables['ENGINE_ARGUMENTS']}"
@@ -209,10 +192,7 @@ def test_the_engine_is_started_as_an_agent_would_start_it(tmp_path: Path, device
         re.findall(r"(?<=[ -])(--[a-z-]+)", given)
     )
     assert wanted[1:3] == ["-m", variables["ENGINE_SERVER"]]
-    own = {"VLLM_API_KEY", "VLLM_CACHE_ROOT", "PYTHONPATH", "OMP_NUM_THREADS"}
-    own |= {"DO_NOT_TRACK", "TOKENIZERS_PARALLELISM"}
-    started = {name: v for name, v in environment(plan, {}).items() if name not in own}
-    assert variables.items() >= started.items()
+    assert variables.items() >= engine_variables(plan).items()
     agent = SERVICES["agent"]["environment"]
     for name in ("MAX_LORAS", "MAX_CPU_LORAS", "MAX_LORA_RANK"):
         flag = "--" + name.lower().replace("_", "-")

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import runpy
+import subprocess
 import sys
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from services.chassis.serving import Listening
+from services.chassis.settings import ServiceSettings, settings_config
 from tests.unit.deploy.conftest import ROOT
 
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
+CHECK = runpy.run_path(str(ROOT / "deploy" / "healthcheck.py"))
 SERVICES = ["gateway", "retriever", "generator", "tuner"]
+LOCKS = [*SERVICES, "retriever-onnx"]
 SHARED = ["contracts", "domain", "chassis"]
 APART = {"torch", "vllm"}
 """Installed by the Dockerfile itself, or part of the engine's own image."""
@@ -102,13 +112,22 @@ def test_an_image_installs_all_that_its_service_needs_later(service: str) -> Non
         assert needed <= LOCAL_ONLY.get(service, set()), file.relative_to(ROOT)
 
 
-@pytest.mark.parametrize("service", SERVICES)
+def test_a_retriever_without_torch_starts_and_lacks_only_what_torch_needs() -> None:
+    left_out = set(pins("retriever")) - set(pins("retriever-onnx"))
+    assert {"sentence-transformers", "transformers"} <= left_out
+    provided = distributions()
+    for file in reached("services.retriever.__main__"):
+        modules = {name.split(".")[0] for name in imports(file)} & set(provided)
+        assert not [module for module in modules if provided[module] <= left_out], file.name
+
+
+@pytest.mark.parametrize("service", LOCKS)
 def test_an_image_runs_the_versions_that_the_tests_ran_with(service: str) -> None:
     local = pins("local")
     assert {name: local.get(name) for name in pins(service)} == pins(service)
 
 
-@pytest.mark.parametrize("service", [*SERVICES, "engine-cpu"])
+@pytest.mark.parametrize("service", [*LOCKS, "engine-cpu"])
 def test_what_speaks_to_an_object_store_changes_no_other_version(service: str) -> None:
     store, own = pins("s3"), pins(service)
     assert "s3fs" in store
@@ -124,7 +143,7 @@ def test_an_engine_without_a_gpu_is_the_one_of_the_tests() -> None:
     assert engine.items() <= local.items()
 
 
-@pytest.mark.parametrize("lock", [*SERVICES, "local", "s3", "engine-cpu"])
+@pytest.mark.parametrize("lock", [*LOCKS, "local", "s3", "engine-cpu"])
 def test_every_pin_has_hashes_and_torch_stays_out(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.lock").read_text()
     entries = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)
@@ -183,3 +202,85 @@ def test_packages_are_installed_by_hash_and_without_guesses() -> None:
     assert len(lines) == 4
     for line in lines:
         assert re.search(r"--require-hashes\s+--no-deps", line), line
+
+
+@pytest.mark.parametrize("stage", ["service", "generator"])
+def test_a_final_image_checks_the_health_of_its_service(stage: str) -> None:
+    text = stages()[stage].replace("\\\n", " ")
+    (options, command) = re.findall(r"^HEALTHCHECK (.*)CMD (.+)$", text, re.MULTILINE)[0]
+    assert json.loads(command)[1:] == ["/srv/inkstone/healthcheck.py"]
+    assert re.search(r"^COPY .*\bdeploy/healthcheck\.py .*/srv/inkstone/$", text, re.MULTILINE)
+    assert re.search(r"\bSERVICE=(\$\{SERVICE\}|generator)", text)
+    given = dict(re.findall(r"--([a-z-]+)=(\d+)s?", options))
+    assert set(given) == {"interval", "timeout", "start-period", "retries"}
+    assert int(given["timeout"]) > CHECK["TIMEOUT_SECONDS"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_health_check_asks_where_the_settings_say_that_a_service_listens(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = CHECK["address"]
+    field = import_module(f"services.{service}.settings").Settings.model_fields["listening"]
+
+    class Settings(ServiceSettings):
+        model_config = settings_config(f"INKSTONE_{service.upper()}_")
+        listening: Listening = field.default
+
+    group = f"INKSTONE_{service.upper()}_LISTENING"
+    variables: list[dict[str, str]] = [
+        {},
+        {f"{group}__HOST": "0.0.0.0", f"{group}__PORT": "9000"},
+        {f"{group.lower()}__port": "9001"},
+        {group: '{"host": "127.0.0.2", "port": 9002}'},
+        {group: '{"port": 9002}', f"{group}__PORT": "9003"},
+        {f"{group}__HOST": "::"},
+    ]
+    for given in variables:
+        with monkeypatch.context() as patch:
+            for name, value in given.items():
+                patch.setenv(name, value)
+            listening = Settings().listening
+        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listening.host, listening.host)
+        assert address(service, given) == (own, listening.port)
+
+
+@pytest.mark.parametrize(
+    ("routes", "path", "status"),
+    [
+        ({"/healthz": 200}, [], 0),
+        ({"/healthz": 200, "/readyz": 503}, ["/readyz"], 1),
+        ({}, [], 1),
+        (None, [], 1),
+    ],
+)
+def test_a_health_check_passes_only_what_answers_200(
+    routes: dict[str, int] | None, path: list[str], status: int
+) -> None:
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response((routes or {}).get(self.path, 404))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep the test's output clean."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        port = str(server.server_port)
+        if routes is None:
+            server.server_close()
+        else:
+            Thread(target=server.serve_forever, daemon=True).start()
+        environment = {"SERVICE": "tuner", "INKSTONE_TUNER_LISTENING__PORT": port}
+        file = ROOT / "deploy" / "healthcheck.py"
+        done = subprocess.run(
+            [sys.executable, str(file), *path],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if routes is not None:
+            server.shutdown()
+    assert done.returncode == status, done.stderr
+    assert bool(done.stderr) is bool(status)

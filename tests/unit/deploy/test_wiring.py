@@ -9,10 +9,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from services.chassis.settings import ServiceSettings
-from services.generator import launching
 from services.generator.guard import ALLOWED, OPEN
-from services.generator.launching import Device, EnginePlan, command
-from tests.unit.deploy.conftest import Manifest, containers, environment, of_kind
+from services.generator.launching import Device, command
+from tests.unit.deploy.conftest import (
+    ENGINE_PORT,
+    Manifest,
+    containers,
+    engine_plan,
+    engine_variables,
+    environment,
+    of_kind,
+)
 from tests.unit.deploy.network import allows, places
 
 SERVICES = {
@@ -21,7 +28,6 @@ SERVICES = {
     ("generator", "agent"): 8002,
     ("tuner", "tuner"): 8003,
 }
-ENGINE_PORT = 8100
 
 
 def settings_class(service: str) -> type[ServiceSettings]:
@@ -129,33 +135,12 @@ def test_the_engine_has_every_argument_that_an_agent_would_start_it_with(
     engine = containers(manifests)["generator", "engine"]
     # The small overlay has no GPU.
     device: Device = "cuda" if "nvidia.com/gpu" in engine["resources"]["limits"] else "cpu"
-    plan = EnginePlan(
-        folder=tmp_path,
-        served_name="base",
-        host="0.0.0.0",
-        port=ENGINE_PORT,
-        api_key="key",
-        cache_dir=tmp_path,
-        device=device,
-        max_loras=4,
-        max_cpu_loras=8,
-        max_lora_rank=32,
-        max_model_len=4096,
-        max_num_seqs=64,
-        max_in_flight=256,
-        kv_cache_gib=1,
-        cpu_threads=1,
-        gpu_memory_utilization=0.9,
-    )
+    plan = engine_plan(tmp_path, device)
     given = {argument.partition("=")[0] for argument in engine["args"]}
     wanted = command(plan)
     assert given == {part for part in wanted if part.startswith("--")}
     assert engine["command"] == ["python3", *wanted[1:3]]
-    # What is the pod's own: its key, its paths, its cores.
-    own = {"VLLM_API_KEY", "VLLM_CACHE_ROOT", "PYTHONPATH", "OMP_NUM_THREADS"}
-    own |= {"DO_NOT_TRACK", "TOKENIZERS_PARALLELISM"}
-    started = {k: v for k, v in launching.environment(plan, {}).items() if k not in own}
-    assert environment(manifests, engine).items() >= started.items()
+    assert environment(manifests, engine).items() >= engine_variables(plan).items()
 
 
 def test_the_agent_puts_adapters_where_the_engine_reads_them(manifests: list[Manifest]) -> None:

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from services.retriever.embedders.opening import load_encoder
 from services.retriever.embedding_model import (
     ONNX_FOLDER,
     PACKAGED_MODEL,
@@ -17,6 +19,7 @@ from services.retriever.embedding_model import (
     locate_model,
 )
 from services.retriever.onnx_model import MANIFEST_FILE, Likeness, OnnxManifest
+from services.retriever.settings import Settings
 
 
 def prepare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -79,3 +82,12 @@ def test_a_model_that_was_refused_for_onnx_gives_way_to_torch_and_says_so(tmp_pa
     with pytest.raises(ModelNotFoundError, match="not like itself"):
         locate_model(PACKAGED_MODEL, tmp_path, "onnx")
     assert locate_model(PACKAGED_MODEL, tmp_path, "torch").why_not_onnx is None
+
+
+def test_an_installation_without_torch_says_so_when_a_model_wants_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    settings = Settings(data_dir=tmp_path, api_key=SecretStr("key"), embedding_model=str(tmp_path))
+    with pytest.raises(ModelNotFoundError, match="EMBEDDING=onnx"):
+        load_encoder(settings, set())
