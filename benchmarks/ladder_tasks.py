@@ -121,7 +121,8 @@ def voice(data: Path, count: int) -> Task:
     )
     drawn = random.Random(1).sample(cases, min(count, len(cases)))
     # Greetings recur from dialogue to dialogue.
-    rows, styled = _without(rows, drawn), _without(styled, drawn)
+    rows = _without(rows, drawn)
+    styled = _without(styled, [*drawn, *rows])
     return Task(
         "voice",
         _profile("다음 반말 문장을 뜻은 그대로 두고 정중한 존댓말로 바꿔 쓰세요.", 64),
