@@ -22,6 +22,8 @@ QUOTED = 24
 KEPT = 0.5
 """The share of the wanted sentence that must stand in a restyled one, as ROUGE-L's F."""
 
+_VOICES = ("formal", "informal")
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -114,9 +116,13 @@ def voice(data: Path, count: int) -> Task:
     """
     pairs = [one for one in _objects(data / "korean_smile_style.jsonl") if _differs(one)]
     cases, rows, styled = (
-        [one for one in pairs if one["dialogue"] % 3 == part] for part in range(3)
+        list({one["informal"]: one for one in pairs if one["dialogue"] % 3 == part}.values())
+        for part in range(3)
     )
     drawn = random.Random(1).sample(cases, min(count, len(cases)))
+    # Greetings recur from dialogue to dialogue.
+    rows = _without(rows, drawn)
+    styled = _without(styled, [*drawn, *rows])
     return Task(
         "voice",
         _profile("다음 반말 문장을 뜻은 그대로 두고 정중한 존댓말로 바꿔 쓰세요.", 64),
@@ -133,12 +139,20 @@ def voice(data: Path, count: int) -> Task:
         ],
         [_row(one["informal"], one["formal"]) for one in rows],
         "zero-shot,few-shot,lora-100,lora-500",
-        [{"text": one[kind], "label": kind} for one in styled for kind in ("formal", "informal")],
+        [{"text": one[kind], "label": kind} for one in styled for kind in _VOICES],
     )
 
 
+def _without(
+    pairs: Sequence[Mapping[str, Any]], drawn: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Leave out pairs that say what a drawn one says, in either voice."""
+    said = {one[kind] for one in drawn for kind in _VOICES}
+    return [one for one in pairs if not said & {one[kind] for kind in _VOICES}]
+
+
 def _differs(one: Mapping[str, Any]) -> bool:
-    both = (one.get("formal"), one.get("informal"))
+    both = [one.get(kind) for kind in _VOICES]
     return all(both) and both[0] != both[1]
 
 
