@@ -4,6 +4,7 @@ STATE=$(realpath -m "${IMAGES_STATE:-.cache/images}")
 MODELS=$(realpath -m "${INKSTONE_MODELS_DIR:-.inkstone/models}")
 BASE_DIR=$(realpath -m "${BASE_DIR:-$MODELS/gemma-3-270m}")
 EMBEDDING_DIR=$(realpath -m "${EMBEDDING_DIR:-$MODELS}")
+# shellcheck disable=SC2034,SC2209 # the images' tag, for those who source this
 VERSION=test
 
 say() { printf '\033[1m[%s %ss]\033[0m %s\n' "$(basename "$0" _test.sh)" "$SECONDS" "$*"; }

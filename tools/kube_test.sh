@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/containers.sh
 prepare
-ORDER=(${ORDER:-retriever gateway generator tuner})
+ORDER=(retriever gateway generator tuner)
 NETWORK=$("${VENV:-.venv}/bin/python" -c 'from tools.play_kube import NETWORK; print(NETWORK)')
 rendered=$STATE/kube
 
@@ -46,8 +46,9 @@ up() {
   kube_secret inkstone-keys admin.key "$(cat "$STATE/admin.key")" app.key "$(new_key)" \
     agent.key "$(new_key)" tuner.key "$(new_key)"
   kube_secret inkstone-shared retriever "$(secret)" engine "$(secret)"
-  local claim
-  for claim in $(grep -rhoP '(?<=claimName: )\S+' "$rendered" | sort -u); do
+  local claim claims
+  mapfile -t claims < <(grep -rhoP '(?<=claimName: )\S+' "$rendered" | sort -u)
+  for claim in "${claims[@]}"; do
     volume "$claim" 10001
   done
   local models retriever

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -139,7 +140,9 @@ def _probe(container: Manifest) -> None:
     if container["name"] == "engine":
         url = f"http://127.0.0.1:{ports[asked['port']]}{asked['path']}"
         script = ["-c", f"import urllib.request as r; r.urlopen('{url}', timeout=4)"]
-    container["livenessProbe"]["exec"] = {"command": [python, *script]}
+    # Podman hands the words to a shell, which a kubelet does not.
+    command = [python, *map(shlex.quote, script)]
+    container["livenessProbe"]["exec"] = {"command": command}
     container.pop("startupProbe", None)
     container.pop("readinessProbe", None)
 

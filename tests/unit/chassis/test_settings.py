@@ -47,6 +47,18 @@ def test_the_environment_sets_plain_nested_and_structured_values(
     assert "비밀" not in repr(settings)
 
 
+def test_one_value_of_a_group_leaves_the_services_own_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Elsewhere(ServiceSettings):
+        model_config = settings_config("INKSTONE_SAMPLE_")
+        listening: Listening = Listening(port=8003)
+
+    monkeypatch.setenv("INKSTONE_SAMPLE_LISTENING__HOST", "0.0.0.0")
+    listening = Elsewhere().listening
+    assert (listening.host, listening.port) == ("0.0.0.0", 8003)
+
+
 @pytest.mark.parametrize(
     "name",
     [

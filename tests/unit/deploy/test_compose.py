@@ -12,6 +12,7 @@ import yaml
 
 from services.generator.launching import Device, command
 from tests.unit.deploy.conftest import ENGINE_PORT, ROOT, engine_plan, engine_variables
+from tests.unit.deploy.test_images import stages
 from tests.unit.deploy.test_wiring import settings_class
 
 DEPLOY = ROOT / "deploy"
@@ -162,6 +163,16 @@ def test_every_named_volume_is_declared_and_used() -> None:
         if not volume.startswith((".", "$"))
     }
     assert used == set(COMPOSE["volumes"])
+
+
+@pytest.mark.parametrize(("process", "service"), OURS.items())
+def test_a_new_volume_belongs_to_the_user_that_writes_to_it(process: str, service: str) -> None:
+    stage = stages()["generator" if service == "generator" else "service"]
+    owned = re.findall(r"install -d -o 10001 -g 10001 (.+)", stage)[0].split()
+    for volume in SERVICES[process]["volumes"]:
+        name, place, *options = volume.split(":")
+        if name in COMPOSE["volumes"] and options != ["ro"]:
+            assert place in owned, volume
 
 
 def test_every_file_that_is_mounted_exists() -> None:
