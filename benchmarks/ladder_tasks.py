@@ -144,7 +144,7 @@ def voice(data: Path, count: int) -> Task:
 
 
 def _without(
-    pairs: Sequence[dict[str, Any]], drawn: Sequence[Mapping[str, Any]]
+    pairs: Sequence[dict[str, Any]], drawn: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Leave out pairs that say what a drawn one says, in either voice."""
     said = {one[kind] for one in drawn for kind in _VOICES}
