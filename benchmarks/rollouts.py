@@ -54,8 +54,6 @@ STACK_TRIAL: dict[str, Any] = {
     "weight": 50.0,
     "patience_seconds": 900.0,
 }
-SHADOW_LOADS = (0.3, 0.7)
-"""Callers' share of the time, by what an answer takes alone."""
 ROLLBACK_BAR_SECONDS = 1.0
 
 
@@ -72,6 +70,13 @@ def main() -> int:
     parser.add_argument("--admin-key", type=Path, help="the file with its operator key")
     parser.add_argument("--dreaming", type=Path, help="an adapter that ignores its passages")
     parser.add_argument("--turn-seconds", type=float, default=60, help="of a turn of `shadow`")
+    parser.add_argument(
+        "--loads",
+        type=float,
+        nargs="*",
+        default=[0.3, 0.7],
+        help="callers' share of the time in `shadow`, by what an answer takes alone",
+    )
     given = parser.parse_args()
     quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
     structlog.configure(wrapper_class=quiet, cache_logger_on_first_use=False)
@@ -169,10 +174,13 @@ async def _stack_voices(
             for kind, bundle in voices.bad.items()
         ]
         _print_detections(found, trial)
-    for load in SHADOW_LOADS if "shadow" in given.only else ():
-        trial_of = shadows.Trial(given.rounds, given.turn_seconds, load)
-        off, on = await shadows.delays(operator, voices.friendly, voices.questions, trial_of)
-        held &= _print_shadows(load, off, on)
+    if "shadow" in given.only:
+        # The shorter answers are the callers', so that more of them are measured.
+        await operator.bind(**voices.friendly)
+        for load in given.loads:
+            trial_of = shadows.Trial(given.rounds, given.turn_seconds, load)
+            off, on = await shadows.delays(operator, voices.stable, voices.questions, trial_of)
+            held &= _print_shadows(load, off, on)
     return held
 
 
@@ -242,7 +250,10 @@ def _print_identical(count: int, ended: dict[str, int], answers: int) -> bool:
 
 
 def _print_shadows(load: float, off: shadows.Turns, on: shadows.Turns) -> bool:
-    print(f"\nCallers at {load:.0%} of what one answer at a time takes, the candidate unseen")
+    print(
+        f"\nCallers at {load:.0%} of what one answer at a time takes, the candidate unseen",
+        flush=True,
+    )
     print("              answers   median     95 %   failed   copies answered   copies dropped")
     for name, turns in (("no copies", off), ("all copied", on)):
         taken = turns.seconds()

@@ -135,10 +135,19 @@ async def test_another_gateway_on_the_same_registry_sees_the_same(
 
 async def test_a_malformed_report_is_a_400_and_no_replica(gateway: GatewayUnderTest) -> None:
     report = gateway.replica().report.model_dump(mode="json")
-    for change in ({"replica": "한글"}, {"engine": "odd"}, {"max_loras": "x"}, {"odd": 1}):
+    for change in ({"replica": "한글"}, {"engine": "odd"}, {"max_loras": "x"}):
         refused = await gateway.agent.post(HEARTBEAT, json={**report, **change})
         assert refused.status == 400, change
     assert await shown(gateway) == {}
+
+
+async def test_a_report_of_a_later_version_is_taken_without_what_is_new(
+    gateway: GatewayUnderTest,
+) -> None:
+    report = gateway.replica().report.model_dump(mode="json")
+    taken = await gateway.agent.post(HEARTBEAT, json={**report, "of_a_later_version": 1})
+    assert taken.status == 200
+    assert set(await shown(gateway)) == {report["replica"]}
 
 
 async def test_the_registry_is_shown_in_the_metrics(gateway: GatewayUnderTest) -> None:
