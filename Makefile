@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LAST_FAILED := .pytest_cache/v/cache/lastfailed
 export INKSTONE_HOME ?= .inkstone
 export PYTHONDONTWRITEBYTECODE=
 unexport PYTHONDONTWRITEBYTECODE
@@ -35,10 +36,12 @@ prometheus: setup ## fetch the prometheus and promtool that the tests of dashboa
 
 test: setup prometheus ## unit, service and system tests
 	@# Engines take both cores and most of the memory: what needs one comes alone, after the rest.
-	@status=0; \
-	$(BIN)/pytest -m "not long" -n 2 --dist loadfile --durations=10 tests/unit tests/service || status=1; \
-	$(BIN)/pytest -m "not long" --durations=10 tests/system || status=1; \
-	exit $$status
+	@# Only 1 says that all ran and some failed; after anything else there is nothing to run again.
+	@failed=0; \
+	ended() { [ $$1 -eq 1 ] || { rm -f $(LAST_FAILED); exit $$1; }; failed=1; }; \
+	$(BIN)/pytest -m "not long" -n 2 --dist loadfile --durations=10 tests/unit tests/service || ended $$?; \
+	$(BIN)/pytest -m "not long" --durations=10 tests/system || ended $$?; \
+	exit $$failed
 
 test-again: setup ## only what failed in the last `make test`
 	@echo "What failed is run once more; it should be mended also where it passes now:"

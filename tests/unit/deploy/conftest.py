@@ -28,7 +28,6 @@ JOBS = sorted(
     for file in KUSTOMIZE.rglob("kustomization.yaml")
     if "kind: Kustomization\n" in file.read_text()
     and str(file.parent.relative_to(KUSTOMIZE)) not in SYSTEMS
-    and not file.parent.name.startswith(".")
 )
 """All other trees: Jobs beside one."""
 
@@ -47,7 +46,9 @@ def rendered(folder: str, *components: str) -> list[Manifest]:
 def _text(folder: str, *components: str) -> str:
     if not components:
         return _built(KUSTOMIZE / folder)
-    with tempfile.TemporaryDirectory(dir=KUSTOMIZE, prefix=".with-") as place:
+    # Not among the manifests, whose folder other tests walk through at the same time.
+    with tempfile.TemporaryDirectory() as made:
+        place = Path(made).resolve()
         wanted = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
@@ -57,8 +58,8 @@ def _text(folder: str, *components: str) -> str:
                 os.path.relpath(KUSTOMIZE / "components" / c, place) for c in components
             ],
         }
-        (Path(place) / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
-        return _built(Path(place))
+        (place / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
+        return _built(place)
 
 
 def _built(folder: Path) -> str:
