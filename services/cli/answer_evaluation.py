@@ -27,15 +27,13 @@ from services.cli.answer_report import (
 from services.cli.answer_results import Heading, Line, ResultsFile
 from services.cli.connection import Connection, connected
 from services.cli.failures import CommandError
+from services.cli.line_files import cases_of
 from services.cli.retrieval_report import width_of
 from services.contracts.evaluation_cases import GUARD, EvaluationCase
 from services.contracts.evaluations import Arm, EvaluationRules, Judges
-from services.domain.evaluation.cases import CasesError, dataset_hash, read_cases
+from services.domain.evaluation.cases import dataset_hash
 from services.domain.evaluation.figures import Run, report_of
 from services.domain.evaluation.rubrics import preference_figures
-
-MOST_CASES = 100_000
-"""Cases of one file."""
 
 Out = Annotated[Path, typer.Option(help="The report as JSON; its page and the answers beside it.")]
 Margin = Annotated[float, typer.Option(help="How much worse it may be; 0 asks that it is better.")]
@@ -93,7 +91,7 @@ async def run_evaluation(
     """
     if not out.parent.is_dir():
         raise CommandError(f"{out.parent} is no folder; choose another place with --out.")
-    asked = read(cases) + [_guarding(case) for file in guard or [] for case in read(file)]
+    asked = cases_of(cases) + [_guarding(case) for file in guard or [] for case in cases_of(file)]
     if len({case.id for case in asked}) < len(asked):
         raise CommandError("An id stands twice in the files; give each case an id of its own.")
     names: list[tuple[Arm, Asked]] = [("baseline", Asked(against or assistant))]
@@ -224,22 +222,6 @@ def _conclude(saved: SavedEvaluation, out: Path) -> None:
     if report.comparison is not None:
         console.print(f"[bold]{escape(verdict_of(report.comparison))}[/bold]", soft_wrap=True)
     console.print(f"[dim]{out}  {page}[/dim]", soft_wrap=True)
-
-
-def read(file: Path) -> list[EvaluationCase]:
-    """Read cases.
-
-    Raises:
-        CommandError: a line is none.
-    """
-    try:
-        return read_cases(file.read_text(encoding="utf-8"), most=MOST_CASES)
-    except UnicodeDecodeError as error:
-        raise CommandError(
-            f"{file} is no text in UTF-8; save it as JSON lines in UTF-8."
-        ) from error
-    except CasesError as error:
-        raise CommandError(f"{file}, {error}.") from error
 
 
 def _guarding(case: EvaluationCase) -> EvaluationCase:

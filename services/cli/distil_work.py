@@ -18,12 +18,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from services.chassis.completions import Endpoint
-from services.cli.answer_evaluation import read as read_cases
 from services.cli.answer_judging import Judging
 from services.cli.distil_asking import Asking, Compose, Known, known_of
 from services.cli.distil_report import next_commands, table_of
 from services.cli.failures import CommandError
 from services.cli.journal import Journal
+from services.cli.line_files import cases_of
 from services.contracts.assistants import Profile, Release
 from services.contracts.datasets import DatasetPolicy
 from services.contracts.distillation import (
@@ -125,7 +125,7 @@ class Distillation:
 
     def _leaked(self) -> set[str]:
         """Find the prompts that a case of an evaluation asks as well."""
-        cases = {plain(case.asked) for file in self.judged for case in read_cases(file)}
+        cases = {plain(case.asked) for file in self.judged for case in cases_of(file)}
         return {key for key, one in self.prompts.asked.items() if plain(one.asked) in cases}
 
     def _journal(self, *, fresh: bool) -> Journal[Teaching, DistilLine]:

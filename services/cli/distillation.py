@@ -26,12 +26,12 @@ from services.cli.connection import Connection, connected
 from services.cli.distil_asking import FromAssistant, FromProfile
 from services.cli.distil_work import Bounds, Distillation, Source
 from services.cli.failures import CommandError
+from services.cli.line_files import naming, text_of
 from services.contracts.assistants import Assistant, Profile
 from services.contracts.distillation import CHECKS
 from services.contracts.evaluation_cases import Check
 from services.domain.distillation.budget import Budget
 from services.domain.distillation.prompts import Prompts, Standard, read_prompts
-from services.domain.evaluation.cases import CasesError
 from services.domain.pricing import Prices
 
 KEY_VARIABLE = "INKSTONE_TEACHER_KEY"
@@ -216,14 +216,8 @@ async def _of_assistant(peer: Peer, assistant: str) -> Source:
 
 
 def _prompts(file: Path) -> Prompts:
-    try:
-        return read_prompts(file.read_text(encoding="utf-8"), most=MOST_PROMPTS)
-    except UnicodeDecodeError as error:
-        raise CommandError(
-            f"{file} is no text in UTF-8; save it as JSON lines in UTF-8."
-        ) from error
-    except CasesError as error:
-        raise CommandError(f"{file}, {error}.") from error
+    with naming(file):
+        return read_prompts(text_of(file), most=MOST_PROMPTS)
 
 
 def _checks(file: Path) -> list[Check]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.cli.failures import CommandError
+from services.cli.line_files import text_of
 from services.contracts.knowledge import SearchQuery
 
 WEIGHTS = ("dense", "lexical")
@@ -50,7 +51,7 @@ def read_cases(file: Path) -> list[Case]:
     """
     cases: dict[str, Case] = {}
     # Not `splitlines`: a question may hold a line separator of Unicode.
-    for number, line in enumerate(_text(file).split("\n"), start=1):
+    for number, line in enumerate(text_of(file).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -63,17 +64,6 @@ def read_cases(file: Path) -> list[Case]:
     if not cases:
         raise CommandError(f"{file} holds no cases; write one JSON object a line.")
     return list(cases.values())
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise CommandError(
-            f"{file} is no text in UTF-8; save it as JSON lines in UTF-8."
-        ) from error
 
 
 def configuration_of(text: str) -> Configuration:

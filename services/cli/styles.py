@@ -14,6 +14,7 @@ from rich.table import Table
 
 from services.cli.answer_judging import read_styles
 from services.cli.failures import CommandError
+from services.cli.line_files import text_of
 from services.contracts.styles import StyleRow
 from services.domain.evaluation.style_training import StyleRowsError, likeliest, train_styles
 from services.domain.evaluation.styles import style_hash
@@ -91,13 +92,7 @@ def check(
 
 def _rows(file: Path) -> list[StyleRow]:
     found = []
-    try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise CommandError(
-            f"{file} is no text in UTF-8; save it as JSON lines in UTF-8."
-        ) from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text_of(file).split("\n"), start=1):
         if not line.strip():
             continue
         try:

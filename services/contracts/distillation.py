@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter
 
-from services.contracts.evaluation_cases import Check, Tag, Turn
+from services.contracts.evaluation_cases import Check, Question
 from services.contracts.prompts import PromptPassage
 from services.contracts.wire import Wire
 
@@ -14,37 +14,11 @@ CHECKS: TypeAdapter[list[Check]] = TypeAdapter(list[Check])
 """Checks that every answer of a distillation must pass, as a file holds them."""
 
 
-class DistilPrompt(Wire):
-    """One line of the prompts: a case of an evaluation of which nothing needs to be known."""
+class DistilPrompt(Question):
+    """One line of the prompts: a case of an evaluation of which nothing needs to be known.
 
-    id: Annotated[str | None, Field(min_length=1, max_length=128)] = None
-    """The line's number when unset."""
-    question: Annotated[str | None, Field(min_length=1, max_length=32_768)] = None
-    messages: Annotated[list[Turn], Field(max_length=64)] = Field(default_factory=list)
-    """In place of a question: a conversation that ends with the user's turn."""
-    expected: Annotated[str | None, Field(min_length=1, max_length=32_768)] = None
-    checks: Annotated[list[Check], Field(max_length=32)] = Field(default_factory=list)
-    tags: Annotated[list[Tag], Field(max_length=32)] = Field(default_factory=list)
-    answerable: bool | None = None
-    """Whether the documents hold the answer; unset where it is not known."""
-
-    @model_validator(mode="after")
-    def _can_be_asked(self) -> DistilPrompt:
-        if (self.question is None) == (not self.messages):
-            raise ValueError("a prompt has either a `question` or `messages`")
-        if self.messages and self.messages[-1].role != "user":
-            raise ValueError("the last of `messages` is the user's turn")
-        return self
-
-    @property
-    def turns(self) -> list[Turn]:
-        """What is asked."""
-        return self.messages or [Turn(role="user", content=self.question or "")]
-
-    @property
-    def asked(self) -> str:
-        """The question, or the last turn of the conversation."""
-        return self.turns[-1].content
+    Its id is the line's number when unset.
+    """
 
 
 class Teaching(Wire):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -210,14 +210,10 @@ class Turn(Wire):
     content: Annotated[str, Field(min_length=1, max_length=32_768)]
 
 
-class EvaluationCase(Wire):
-    """One case: a question or a conversation, and the checks of its answer.
+class Question(Wire):
+    """A question or a conversation, and what an answer to it must show."""
 
-    Without checks the answer must contain `expected`; `answerable` adds that the assistant must
-    answer, or must abstain.
-    """
-
-    id: Annotated[str, Field(min_length=1, max_length=128)]
+    id: Annotated[str | None, Field(min_length=1, max_length=128)] = None
     question: Annotated[str | None, Field(min_length=1, max_length=32_768)] = None
     messages: Annotated[list[Turn], Field(max_length=64)] = Field(default_factory=list)
     """In place of a question: a conversation that ends with the user's turn."""
@@ -226,18 +222,14 @@ class EvaluationCase(Wire):
     tags: Annotated[list[Tag], Field(max_length=32)] = Field(default_factory=list)
     """Figures are shown for each; the tag `guard` makes the case one that must not get worse."""
     answerable: bool | None = None
-    """Whether the documents hold the answer; unset where it does not matter."""
+    """Whether the documents hold the answer; unset where it does not matter, or is not known."""
 
     @model_validator(mode="after")
-    def _can_be_asked_and_judged(self) -> EvaluationCase:
+    def _can_be_asked(self) -> Self:
         if (self.question is None) == (not self.messages):
-            raise ValueError("a case has either a `question` or `messages`")
+            raise ValueError("there must be either a `question` or `messages`")
         if self.messages and self.messages[-1].role != "user":
             raise ValueError("the last of `messages` is the user's turn")
-        if not self.checks and self.expected is None and self.answerable is not False:
-            raise ValueError("nothing can be checked; give `expected`, `checks` or `answerable`")
-        for check in self.checks:
-            _has_something_to_compare(check, self.expected)
         return self
 
     @property
@@ -249,6 +241,24 @@ class EvaluationCase(Wire):
     def turns(self) -> list[Turn]:
         """What is sent."""
         return self.messages or [Turn(role="user", content=self.asked)]
+
+
+class EvaluationCase(Question):
+    """One case: a question or a conversation, and the checks of its answer.
+
+    Without checks the answer must contain `expected`; `answerable` adds that the assistant must
+    answer, or must abstain.
+    """
+
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> EvaluationCase:
+        if not self.checks and self.expected is None and self.answerable is not False:
+            raise ValueError("nothing can be checked; give `expected`, `checks` or `answerable`")
+        for check in self.checks:
+            _has_something_to_compare(check, self.expected)
+        return self
 
     @property
     def guards(self) -> bool:
