@@ -112,7 +112,7 @@ async def open_answering(
             copies,
         ),
         content=content,
-        usage=AdapterUsage(registry),
+        usage=AdapterUsage(registry, settings.adapter_usage_renew_seconds),
         max_messages=limits.max_messages,
     )
 

@@ -263,6 +263,8 @@ class Settings(ServiceSettings):
     """How often the times of last use of keys are written."""
     adapter_usage_seconds: float = Field(default=1.0, gt=0)
     """How often versions that apps call directly are asked of the replicas."""
+    adapter_usage_renew_seconds: int = Field(default=30, ge=1)
+    """How often it is noted again that a version that replicas hold is called."""
     idempotency_ttl_seconds: int = Field(default=86_400, ge=60)
     """How long an `Idempotency-Key` is remembered."""
 

@@ -62,13 +62,24 @@ async def callers(connection: AsyncConnection, now: float) -> dict[str, Caller]:
 
 async def adapters(connection: AsyncConnection) -> dict[tuple[str, str], AdapterVersion]:
     """Read the versions in use, those that are wanted longest first."""
-    table = tables.adapters
-    rows = await connection.execute(
-        select(table)
-        .where(table.c.state == "registered")
-        .order_by(table.c.wanted_until.desc(), table.c.created_at.desc(), table.c.id)
-    )
+    rows = await connection.execute(_in_use(*tables.adapters.c))
     return {(row.tenant, row.id): adapter_of(row) for row in rows}
+
+
+async def adapter_order(connection: AsyncConnection) -> list[tuple[str, str]]:
+    """Read which versions are in use, as `adapters` orders them."""
+    table = tables.adapters.c
+    rows = await connection.execute(_in_use(table.tenant, table.id))
+    return [(row.tenant, row.id) for row in rows]
+
+
+def _in_use(*columns: ColumnElement[Any]) -> Select[Any]:
+    table = tables.adapters.c
+    return (
+        select(*columns)
+        .where(table.state == "registered")
+        .order_by(table.wanted_until.desc(), table.created_at.desc(), table.id)
+    )
 
 
 async def assistants(connection: AsyncConnection) -> dict[tuple[str, str], Assistant]:
