@@ -136,7 +136,7 @@ class EvaluationDesk:
 
 
 async def _release(change: Change, assistant: str, name: str) -> Release:
-    found = await evaluations.release(change.connection, change.actor.tenant, name)
+    found = await releases.named(change.connection, change.actor.tenant, name)
     if found.assistant != assistant:
         raise NothingToCompare(
             f"{name!r} is no release of {assistant!r}; name one of that assistant's own."

@@ -8,7 +8,7 @@ from services.chassis.errors import ServiceError
 from services.contracts.evaluations import Evaluation, EvaluationRules
 from services.contracts.rollouts import Gate
 from services.domain.rollouts.states import Event
-from services.gateway.registry import evaluation_sets, evaluations
+from services.gateway.registry import evaluation_sets, evaluations, releases
 from services.gateway.registry.changes import Actor, Change, Registry
 from services.gateway.registry.evaluations import Wanted
 from services.gateway.registry.rollouts import Standing
@@ -55,8 +55,8 @@ class EvaluationGate:
             # Two controllers may both believe that it is their turn.
             if await evaluations.of_gate(connection, tenant, rollout.id, rollout.entered_at):
                 return
-            baseline = await evaluations.release(connection, tenant, rollout.stable)
-            candidate = await evaluations.release(connection, tenant, rollout.candidate)
+            baseline = await releases.named(connection, tenant, rollout.stable)
+            candidate = await releases.named(connection, tenant, rollout.candidate)
             await evaluations.begin(
                 change,
                 Wanted(

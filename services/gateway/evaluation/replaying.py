@@ -14,7 +14,7 @@ from services.chassis.errors import ServiceError
 from services.contracts.rollouts import Replay
 from services.domain.rollouts.states import State
 from services.gateway.evaluation.asking import Asker, Away, in_the_name_of
-from services.gateway.registry import evaluation_sets, evaluations, leases, rollouts
+from services.gateway.registry import evaluation_sets, leases, releases, rollouts
 from services.gateway.registry.changes import Registry
 from services.gateway.registry.rollouts import Standing
 
@@ -73,8 +73,8 @@ class Replayer:
             cases = await evaluation_sets.cases_of(
                 connection, tenant, replay.cases, found.dataset_hash
             )
-            stable = await evaluations.release(connection, tenant, rollout.stable)
-            candidate = await evaluations.release(connection, tenant, rollout.candidate)
+            stable = await releases.named(connection, tenant, rollout.stable)
+            candidate = await releases.named(connection, tenant, rollout.candidate)
         caller = in_the_name_of(self.registry.keeper.current, tenant, rollout.created_by)
         case = cases[turn.asked % len(cases)]
         await self.asker.both(caller, case, stable, candidate, 0, counted=True)

@@ -20,7 +20,13 @@ from services.contracts.assistants import Release
 from services.contracts.evaluation_cases import EvaluationCase
 from services.domain.evaluation.figures import Run, report_of
 from services.gateway.evaluation.asking import Asker, Away, in_the_name_of
-from services.gateway.registry import evaluation_sets, evaluations, leases
+from services.gateway.registry import (
+    evaluation_answers,
+    evaluation_sets,
+    evaluations,
+    leases,
+    releases,
+)
 from services.gateway.registry.changes import Actor, Registry
 from services.gateway.registry.evaluations import Running
 from services.gateway.registry.snapshot import Caller
@@ -116,7 +122,7 @@ class Evaluator:
 
     async def _ask_one(self, task: _Task, case: EvaluationCase, repeat: int) -> None:
         pair = await self.asker.both(task.caller, case, task.baseline, task.candidate, repeat)
-        await evaluations.record(self.registry, task.running, *pair)
+        await evaluation_answers.record(self.registry, task.running, *pair)
         self.asked.inc()
 
     def _refused(self, adapter: str | None) -> str | None:
@@ -135,22 +141,22 @@ class Evaluator:
                 self._cases[evaluation.id] = await evaluation_sets.cases_of(
                     connection, tenant, evaluation.cases, evaluation.dataset_hash
                 )
-            baseline = await evaluations.release(connection, tenant, evaluation.baseline)
-            candidate = await evaluations.release(connection, tenant, evaluation.candidate)
+            baseline = await releases.named(connection, tenant, evaluation.baseline)
+            candidate = await releases.named(connection, tenant, evaluation.candidate)
         caller = in_the_name_of(self.registry.keeper.current, tenant, evaluation.created_by)
         return _Task(running, caller, self._cases[evaluation.id], baseline, candidate)
 
     async def _missing(self, task: _Task) -> list[tuple[EvaluationCase, int]]:
         evaluation = task.running.evaluation
         async with self.registry.database.read() as connection:
-            done = await evaluations.answered(connection, task.running.tenant, evaluation.id)
+            done = await evaluation_answers.answered(connection, task.running.tenant, evaluation.id)
         wanted = product(range(evaluation.repeats), task.cases)
         return [(case, repeat) for repeat, case in wanted if (case.id, repeat) not in done]
 
     async def _finish(self, task: _Task) -> None:
         evaluation, tenant = task.running.evaluation, task.running.tenant
         async with self.registry.database.read() as connection:
-            first, other = await evaluations.answers(connection, tenant, evaluation.id)
+            first, other = await evaluation_answers.of_both(connection, tenant, evaluation.id)
         # Resampling takes a while for many cases, and callers are answered meanwhile.
         report = await asyncio.to_thread(
             report_of,

@@ -1,4 +1,4 @@
-"""Evaluations in the registry: begun, answered case by case, ended with a report."""
+"""Evaluations in the registry: begun, and ended with a report."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Row, Select, String, cast, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Row, Select, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import Conflict, InvalidRequest, NotFound
 from services.contracts.adapters import AdapterEvidence
 from services.contracts.assistants import Release
 from services.contracts.evaluations import (
-    AnswerResult,
     Evaluation,
-    EvaluationAnswer,
     EvaluationReport,
     EvaluationRules,
     EvaluationSet,
@@ -29,9 +26,7 @@ from services.domain.rollouts.states import State
 from services.gateway.registry import releases, tables, training_jobs
 from services.gateway.registry.changes import Change, Registry, Subject
 from services.gateway.registry.paging import Page, page_of
-from services.gateway.registry.rows import release_of
 
-_MAX_NUMBER_DIGITS = 9
 _evaluations, _answers = tables.evaluations, tables.evaluation_answers
 
 
@@ -51,12 +46,6 @@ class NothingToCompare(InvalidRequest):
     """Baseline and candidate are the same release."""
 
     code = "nothing_to_compare"
-
-
-class ReleaseNotFound(NotFound):
-    """The assistant has no such release."""
-
-    code = "release_not_found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,42 +183,6 @@ def name_of_baseline(evaluation: Evaluation) -> str:
     return "the base" if evaluation.assistant == evaluation.job else evaluation.baseline
 
 
-async def record(
-    registry: Registry, running: Running, baseline: AnswerResult, candidate: AnswerResult
-) -> None:
-    """Write what both arms answered to a case; a second answer to it changes nothing."""
-    dialect = sqlite if registry.database.dialect == "sqlite" else postgresql
-    row = dialect.insert(_answers).values(
-        tenant=running.tenant,
-        evaluation=running.evaluation.id,
-        case_id=baseline.case,
-        repeat=baseline.repeat,
-        baseline=baseline.model_dump(mode="json"),
-        candidate=candidate.model_dump(mode="json"),
-    )
-    async with registry.database.append() as connection:
-        await connection.execute(row.on_conflict_do_nothing())
-
-
-async def answered(connection: AsyncConnection, tenant: str, id_: str) -> set[tuple[str, int]]:
-    """List the cases that are answered, each with its repeat."""
-    mine = (_answers.c.tenant == tenant, _answers.c.evaluation == id_)
-    rows = await connection.execute(select(_answers.c.case_id, _answers.c.repeat).where(*mine))
-    return {(row.case_id, row.repeat) for row in rows}
-
-
-async def answers(
-    connection: AsyncConnection, tenant: str, id_: str
-) -> tuple[list[AnswerResult], list[AnswerResult]]:
-    """Read everything that the baseline and the candidate answered."""
-    mine = (_answers.c.tenant == tenant, _answers.c.evaluation == id_)
-    rows = (await connection.execute(select(_answers).where(*mine))).all()
-    return (
-        [AnswerResult.received(row.baseline) for row in rows],
-        [AnswerResult.received(row.candidate) for row in rows],
-    )
-
-
 async def find(connection: AsyncConnection, tenant: str, id_: str) -> Evaluation:
     """Read one evaluation with its report.
 
@@ -314,47 +267,6 @@ async def listed(registry: Registry, tenant: str, page: Page) -> tuple[Sequence[
     async with registry.database.read() as connection:
         rows, more = await page_of(connection, query, page, order=order, id_=_evaluations.c.id)
     return [_evaluation_of(row) for row in rows], more
-
-
-async def answers_listed(
-    registry: Registry, tenant: str, id_: str, page: Page
-) -> tuple[Sequence[EvaluationAnswer], bool]:
-    """Read the answers of an evaluation by case, and whether there are more."""
-    name = _answers.c.case_id.concat("#").concat(cast(_answers.c.repeat, String))
-    mine = (_answers.c.tenant == tenant, _answers.c.evaluation == id_)
-    async with registry.database.read() as connection:
-        await find(connection, tenant, id_)
-        rows, more = await page_of(
-            connection,
-            select(*_answers.c, name.label("id")).where(*mine),
-            page,
-            order=(_answers.c.case_id, _answers.c.repeat),
-            id_=name,
-            ascending=True,
-        )
-    data = [
-        EvaluationAnswer(id=row.id, baseline=row.baseline, candidate=row.candidate) for row in rows
-    ]
-    return data, more
-
-
-async def release(connection: AsyncConnection, tenant: str, name: str) -> Release:
-    """Read a release by its id, `<assistant>/<number>`.
-
-    Raises:
-        ReleaseNotFound: the tenant has none of that id.
-    """
-    assistant, _, number = name.rpartition("/")
-    table = tables.releases
-    mine = (table.c.tenant == tenant, table.c.assistant == assistant)
-    wanted = int(number) if number.isdecimal() and len(number) <= _MAX_NUMBER_DIGITS else -1
-    rows = await connection.execute(select(table).where(*mine, table.c.number == wanted))
-    row = rows.one_or_none()
-    if row is None:
-        raise ReleaseNotFound(
-            f"There is no release {name!r}; GET /admin/assistants/<name>/releases lists them."
-        )
-    return release_of(row)
 
 
 async def _end(

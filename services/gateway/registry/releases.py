@@ -12,6 +12,8 @@ from services.gateway.registry import tables
 from services.gateway.registry.changes import Change
 from services.gateway.registry.rows import release_of
 
+_MAX_NUMBER_DIGITS = 9
+
 
 class ReleaseNotFound(NotFound):
     """The assistant has no such release."""
@@ -82,6 +84,21 @@ async def find(connection: AsyncConnection, tenant: str, name: str, number: int)
             "what there is."
         )
     return release_of(row)
+
+
+async def named(connection: AsyncConnection, tenant: str, id_: str) -> Release:
+    """Read a release by its id, `<assistant>/<number>`.
+
+    Raises:
+        ReleaseNotFound: the tenant has none of that id.
+    """
+    name, _, number = id_.rpartition("/")
+    if not number.isdecimal() or len(number) > _MAX_NUMBER_DIGITS:
+        raise ReleaseNotFound(
+            f"There is no release {id_!r}; GET /admin/assistants/<name>/releases lists what there "
+            "is."
+        )
+    return await find(connection, tenant, name, int(number))
 
 
 async def evaluated(change: Change, adapter: str | None, profile: Profile) -> bool:

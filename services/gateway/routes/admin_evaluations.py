@@ -25,7 +25,7 @@ from services.gateway.dependencies import (
     PageDep,
     ResourcesDep,
 )
-from services.gateway.registry import evaluation_sets, evaluations, idempotency
+from services.gateway.registry import evaluation_answers, evaluation_sets, evaluations, idempotency
 
 router = APIRouter(prefix="/admin", tags=["evaluations"])
 
@@ -119,7 +119,7 @@ async def list_evaluation_answers(
     resources: ResourcesDep, operator: Operator, evaluation_id: IdPath, page: PageDep
 ) -> EvaluationAnswerPage:
     """List what both arms answered, by case, with what each check said."""
-    data, has_more = await evaluations.answers_listed(
+    data, has_more = await evaluation_answers.listed(
         resources.registry, operator.tenant, evaluation_id, page
     )
     return EvaluationAnswerPage(data=list(data), has_more=has_more)
