@@ -70,6 +70,11 @@ async def listed(
             ascending=True,
         )
     data = [
-        EvaluationAnswer(id=row.id, baseline=row.baseline, candidate=row.candidate) for row in rows
+        EvaluationAnswer(
+            id=row.id,
+            baseline=AnswerResult.received(row.baseline),
+            candidate=AnswerResult.received(row.candidate),
+        )
+        for row in rows
     ]
     return data, more

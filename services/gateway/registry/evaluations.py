@@ -320,27 +320,29 @@ def _described(*more: Any) -> Select[Any]:
 
 
 def _evaluation_of(row: Row[Any], report: EvaluationReport | None = None) -> Evaluation:
-    return Evaluation(
-        id=row.id,
-        cases=row.cases,
-        dataset_hash=row.dataset_hash,
-        assistant=row.assistant,
-        baseline=f"{row.assistant}/{row.baseline}",
-        candidate=f"{row.assistant}/{row.candidate}",
-        adapter=row.adapter,
-        rollout=row.rollout,
-        job=row.job,
-        repeats=row.repeats,
-        rules=row.rules,
-        state=row.state,
-        answered=row.done,
-        total=row.repeats * row.asked if row.asked is not None else row.done,
-        verdict=row.verdict,
-        reason=row.reason,
-        created_at=row.created_at,
-        created_by=row.created_by,
-        finished_at=row.finished_at,
-        report=report,
+    return Evaluation.received(
+        {
+            "id": row.id,
+            "cases": row.cases,
+            "dataset_hash": row.dataset_hash,
+            "assistant": row.assistant,
+            "baseline": f"{row.assistant}/{row.baseline}",
+            "candidate": f"{row.assistant}/{row.candidate}",
+            "adapter": row.adapter,
+            "rollout": row.rollout,
+            "job": row.job,
+            "repeats": row.repeats,
+            "rules": row.rules,
+            "state": row.state,
+            "answered": row.done,
+            "total": row.repeats * row.asked if row.asked is not None else row.done,
+            "verdict": row.verdict,
+            "reason": row.reason,
+            "created_at": row.created_at,
+            "created_by": row.created_by,
+            "finished_at": row.finished_at,
+            "report": report,
+        }
     )
 
 

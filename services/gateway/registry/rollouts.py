@@ -11,7 +11,7 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import Conflict, NotFound
-from services.contracts.rollouts import Analysis, Gate, Rollout, RolloutWrite, Shadow
+from services.contracts.rollouts import Analysis, Gate, Rollout, RolloutWrite, Shadow, Step
 from services.domain.rollouts.states import (
     ACTIVE,
     MOVING,
@@ -303,7 +303,7 @@ def _standing_of(row: Row[Any]) -> Standing:
         shadow=Shadow.received(row.shadow) if row.shadow else None,
         stable=f"{row.assistant}/{row.stable}",
         candidate=f"{row.assistant}/{row.candidate}",
-        steps=row.steps,
+        steps=[Step.received(step) for step in row.steps],
         step=row.step,
         weight=row.steps[row.step]["weight"] if progress.serving else 0.0,
         analysis=Analysis.received(row.analysis) if row.analysis else None,

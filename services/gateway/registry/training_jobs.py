@@ -313,24 +313,26 @@ def lost(job_id: str) -> Conflict:
 
 def job_of(row: Row[Any]) -> TrainingJob:
     """Read a job."""
-    return TrainingJob(
-        id=row.id,
-        status=row.status,
-        spec=row.spec,
-        created_at=row.created_at,
-        created_by=row.created_by,
-        tenant=row.tenant,
-        finished_at=row.finished_at,
-        worker=row.worker,
-        attempts=row.attempts,
-        progress=row.progress,
-        adapter_version=row.adapter_version,
-        error=row.error,
-        error_code=row.error_code,
-        cancel_requested=row.cancel_requested,
-        pause_requested=row.pause_requested,
-        checkpoints=row.checkpoints or [],
-        result_files=row.result_files or [],
-        evaluation=row.evaluation,
-        version=row.version,
+    return TrainingJob.received(
+        {
+            "id": row.id,
+            "status": row.status,
+            "spec": row.spec,
+            "created_at": row.created_at,
+            "created_by": row.created_by,
+            "tenant": row.tenant,
+            "finished_at": row.finished_at,
+            "worker": row.worker,
+            "attempts": row.attempts,
+            "progress": row.progress,
+            "adapter_version": row.adapter_version,
+            "error": row.error,
+            "error_code": row.error_code,
+            "cancel_requested": row.cancel_requested,
+            "pause_requested": row.pause_requested,
+            "checkpoints": row.checkpoints or [],
+            "result_files": row.result_files or [],
+            "evaluation": row.evaluation,
+            "version": row.version,
+        }
     )
