@@ -30,6 +30,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.contracts.errors import ErrorBody, ErrorDetail
+from services.contracts.wire import said_of
 
 _log = structlog.get_logger(__name__)
 
@@ -181,8 +182,7 @@ def invalid_request_from(error: ValidationError | RequestValidationError) -> Inv
     where = ".".join(map(str, path))
     if first["type"] == "json_invalid":
         return InvalidRequest(f"The body is not valid JSON: {_reason(first)}.", code="invalid_json")
-    # What a model's own check says is a sentence already; the library puts a word before it.
-    said = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    said = said_of(first).rstrip(".")
     said = said if where else said[:1].upper() + said[1:]
     message = f"{where}: {said}." if where else f"{said}."
     return InvalidRequest(message, param=where or None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from pydantic import ValidationError
@@ -26,8 +25,9 @@ from services.cli.connection import Connection, connected
 from services.cli.distil_asking import FromAssistant, FromProfile
 from services.cli.distil_work import Bounds, Distillation, Source
 from services.cli.failures import CommandError
+from services.cli.gateway import Gateway
 from services.cli.line_files import naming, text_of
-from services.contracts.assistants import Assistant, Profile
+from services.contracts.assistants import Profile
 from services.contracts.distillation import CHECKS
 from services.contracts.evaluation_cases import Check
 from services.domain.distillation.budget import Budget
@@ -202,10 +202,7 @@ def _of_profile(file: Path | None) -> Source:
 
 
 async def _of_assistant(peer: Peer, assistant: str) -> Source:
-    found = Assistant.received(
-        await peer.json("GET", f"/admin/assistants/{quote(assistant, safe='')}")
-    )
-    release = found.stable
+    release = (await Gateway(peer).to_follow(assistant)).stable
     return Source(
         FromAssistant(peer, assistant, release.id),
         release.profile,

@@ -13,16 +13,23 @@ from urllib.parse import quote
 
 import aiohttp
 import orjson
+from pydantic import ValidationError
 
 from services.chassis.errors import InvalidRequest, NotFound
 from services.chassis.http import Peer
+from services.cli.failures import CommandError
 from services.contracts.adapters import (
     CONFIG_FILE,
     MANIFEST_FILE,
     WEIGHTS_FILE,
     AdapterVersion,
 )
-from services.contracts.assistants import Assistant, AssistantWrite
+from services.contracts.assistants import (
+    Assistant,
+    AssistantWrite,
+    Profile,
+    RetrievalPolicy,
+)
 from services.contracts.costs import SpentPage
 from services.contracts.jobs import ROWS_FILE, TrainingJob, TrainingJobPage, TrainingSpec
 from services.contracts.knowledge import DocumentPage, SearchResult, UploadReceipt
@@ -79,6 +86,19 @@ class Gateway:
         """Read one of the admin routes."""
         return shape.received(await self.peer.json("GET", path))
 
+    async def to_follow(self, name: str) -> Assistant:
+        """Read an assistant of which something new is to be made.
+
+        Raises:
+            CommandError: its prompt or policy has a field of a later version, which would be lost.
+        """
+        told = await self.peer.json("GET", f"/admin/assistants/{quote(name, safe='')}")
+        found = Assistant.received(told)
+        known(Profile, told["stable"]["profile"])
+        if told["stable"]["retrieval"] is not None:
+            known(RetrievalPolicy, told["stable"]["retrieval"])
+        return found
+
     async def put_assistant(self, name: str, spec: AssistantWrite) -> Assistant:
         """Bind an assistant; returns once the new release serves."""
         body = orjson.loads(spec.model_dump_json())
@@ -117,6 +137,24 @@ class Gateway:
         """Read the gateway's metrics."""
         async with self.peer.stream("GET", "/metrics") as reply:
             return (await reply.read()).decode()
+
+
+def known(shape: type[_Shape], told: Any) -> _Shape:
+    """Read what will be sent back, every field of which must be known.
+
+    Raises:
+        CommandError: naming one that is not.
+    """
+    try:
+        return shape.model_validate(told)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] != "extra_forbidden":
+            raise
+        raise CommandError(
+            f"The gateway knows {'.'.join(map(str, first['loc']))!r}, which this command does not "
+            "and would lose; bring the command line up to the gateway's version."
+        ) from error
 
 
 def _archive(folder: Path) -> io.BytesIO:

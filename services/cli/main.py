@@ -32,6 +32,7 @@ from services.cli import (
 )
 from services.cli.failures import CommandError
 from services.cli.ladder import command as ladder
+from services.contracts.wire import said_of
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells expect it."""
@@ -104,7 +105,7 @@ def _sentence(error: Exception) -> str:
         return "The gateway cannot be reached; start it with `make up` or set INKSTONE_URL."
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or error.title}: {first['msg']}."
+        return f"{'.'.join(map(str, first['loc'])) or error.title}: {said_of(first).rstrip('.')}."
     body = getattr(error, "body", None)
     return str(body["message"]) if isinstance(body, dict) and "message" in body else str(error)
 

@@ -14,9 +14,9 @@ from rich.table import Column, Table
 
 from services.cli.connection import Connection, connected
 from services.cli.failures import CommandError
-from services.cli.gateway import Gateway
+from services.cli.gateway import Gateway, known
 from services.cli.writing import compared, day
-from services.contracts.assistants import Profile, ProfileVersion, ProfileVersionPage
+from services.contracts.assistants import Profile, ProfileVersionPage
 
 profiles = typer.Typer(help="Profile versions: what assistants are told.", no_args_is_help=True)
 
@@ -74,7 +74,8 @@ async def chosen_profile(gateway: Gateway, given: str) -> Profile:
         return Profile.model_validate_json(await asyncio.to_thread(file.read_text, "utf-8"))
     if not _ID.fullmatch(given):
         raise CommandError(f"{given} is no file and no profile's id; `inkstone profiles list`.")
-    return (await gateway.read(f"/admin/profiles/{given}", ProfileVersion)).profile
+    told = await gateway.peer.json("GET", f"/admin/profiles/{given}")
+    return known(Profile, told["profile"])
 
 
 def written(profile: Profile) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from services.cli.failures import CommandError
 from services.cli.line_files import text_of
 from services.contracts.knowledge import SearchQuery
+from services.contracts.wire import said_of
 
 WEIGHTS = ("dense", "lexical")
 """Fields of a configuration that stand in the search's `weights`."""
@@ -92,4 +93,4 @@ def configuration_of(text: str) -> Configuration:
 def _first(error: ValidationError) -> str:
     told = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in told["loc"])
-    return f"{where}: {told['msg']}" if where else told["msg"]
+    return f"{where}: {said_of(told)}" if where else said_of(told)

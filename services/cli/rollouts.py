@@ -110,7 +110,7 @@ async def begin(
 
     async with connection.gateway() as gateway:
         path = f"/admin/assistants/{quote(name)}"
-        present = Assistant.received(await gateway.peer.json("GET", path))
+        present = await gateway.to_follow(name)
         chosen = await chosen_profile(gateway, profile) if profile else None
         bundle = _bundle(present, adapter, chosen, collection)
         write = RolloutWrite(

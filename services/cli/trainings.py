@@ -19,7 +19,6 @@ from services.cli.gateway import Gateway
 from services.cli.job_bar import job_bar
 from services.cli.loss_plot import plot
 from services.cli.profiles import chosen_profile
-from services.contracts.assistants import Assistant
 from services.contracts.datasets import DatasetPolicy
 from services.contracts.evaluations import Evaluation
 from services.contracts.fine_tuning import FineTuningEvent, FineTuningEventPage
@@ -149,7 +148,7 @@ async def _served(gateway: Gateway, profile: str | None, assistant: str | None) 
     if assistant is None:
         assert profile is not None
         return {"profile": await chosen_profile(gateway, profile)}
-    stable = (await gateway.read(f"/admin/assistants/{quote(assistant)}", Assistant)).stable
+    stable = (await gateway.to_follow(assistant)).stable
     return {
         "profile": stable.profile,
         "assistant": assistant,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
+
+
+def said_of(finding: Mapping[str, Any]) -> str:
+    """Say what a validation found; before a check's own sentence the library puts two words."""
+    return str(finding["msg"]).removeprefix("Value error, ")
 
 
 class Wire(BaseModel):

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 from services.cli.failures import CommandError
 from services.cli.gateway import Gateway
@@ -87,7 +86,7 @@ async def plan_of(gateway: Gateway, wishes: Wishes) -> Plan:
         ServiceError: there is no such assistant, or the key may not see it.
     """
     cases = _cases(wishes.cases)
-    found = await gateway.read(f"/admin/assistants/{quote(wishes.assistant, safe='')}", Assistant)
+    found = await gateway.to_follow(wishes.assistant)
     base = await _base(gateway)
     task = _task(wishes, cases, found.stable.profile, base)
     policy = DatasetPolicy(accepted=list(wishes.accepted))

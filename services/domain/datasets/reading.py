@@ -11,6 +11,7 @@ from itertools import pairwise
 from pydantic import ValidationError
 
 from services.contracts.datasets import Finding, Message, TrainingRow
+from services.contracts.wire import said_of
 from services.domain.datasets.examples import INSTRUCTING, Example
 from services.domain.datasets.findings import Kind
 
@@ -84,7 +85,7 @@ def _example(number: int, line: bytes) -> Example:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
+        said = said_of(first)
         raise _RefusedError(SHAPE, f"{place}: {said}" if place else said) from error
     if complaint := _disorder(row.turns):
         raise _RefusedError(ROLES, complaint)

@@ -21,6 +21,7 @@ from services.contracts.evaluation_cases import (
     Length,
     Turn,
 )
+from services.contracts.wire import said_of
 from services.domain.datasets.examples import plain
 from services.domain.evaluation.answers import Answer
 from services.domain.evaluation.cases import CasesError
@@ -140,15 +141,14 @@ def _prompt(number: int, line: str) -> DistilPrompt:
     except ValidationError as error:
         told = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in told["loc"])
-        said = told["msg"].removeprefix("Value error, ")
+        said = said_of(told)
         raise CasesError(number, f"{where}: {said}" if where else said) from error
     named = prompt if prompt.id else prompt.model_copy(update={"id": f"line-{number}"})
     if named.checks:
         try:
             case = case_of(named, Standard(), Answer(""), grounded=False)
         except ValidationError as error:
-            said = error.errors(include_url=False)[0]["msg"]
-            raise CasesError(number, said.removeprefix("Value error, ")) from error
+            raise CasesError(number, said_of(error.errors(include_url=False)[0])) from error
         if (fault := next(faults(case), None)) is not None:
             raise CasesError(number, fault)
     return named

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from services.contracts.evaluation_cases import EvaluationCase
+from services.contracts.wire import said_of
 from services.domain.evaluation.judging import faults
 
 
@@ -57,7 +58,7 @@ def _case(number: int, line: str) -> EvaluationCase:
     except ValidationError as error:
         told = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in told["loc"])
-        raise CasesError(number, f"{where}: {told['msg']}" if where else told["msg"]) from error
+        raise CasesError(number, f"{where}: {said_of(told)}" if where else said_of(told)) from error
     if (fault := next(faults(case), None)) is not None:
         raise CasesError(number, fault)
     return case

@@ -63,10 +63,11 @@ class AdapterFiles:
             owners = rows.all()
         for owner in owners:
             async with self.registry.change(Actor(owner.tenant, ACTOR)) as change:
-                await change.connection.execute(
-                    _set_files(id_, "removed").where(_adapters.tenant == owner.tenant)
-                )
-                await change.record("adapter.files_removed", None, id_, {"bytes": owner.bytes})
+                mine = (_adapters.tenant == owner.tenant, _adapters.files == "removing")
+                noted = await change.connection.execute(_set_files(id_, "removed").where(*mine))
+                if noted.rowcount:
+                    detail = {"bytes": owner.bytes}
+                    await change.record("adapter.files_removed", None, id_, detail)
         _log.info("adapter.files_removed", adapter=id_)
 
     async def _unneeded(self, connection: AsyncConnection) -> Sequence[str]:

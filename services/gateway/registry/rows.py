@@ -69,14 +69,12 @@ def release_of(row: Row[*tuple[Any, ...]]) -> Release:
 
 def assistant_of(row: Row[Any]) -> Assistant:
     """Read an assistant from a row of `with_stable_release`."""
-    return Assistant.received(
-        {
-            "id": row.name,
-            "description": row.description,
-            "stable": release_of(row),
-            "updated_at": row.updated_at,
-            "version": row.version,
-        }
+    return Assistant(
+        id=row.name,
+        description=row.description,
+        stable=release_of(row),
+        updated_at=row.updated_at,
+        version=row.version,
     )
 
 

@@ -195,3 +195,22 @@ async def test_one_gateway_removes_files_for_all(gateway: GatewayUnderTest, fold
     assert await leases.hold(one.registry, LEASE, "another", seconds=60)
     await one.sweep()
     assert await is_stored(gateway, version)
+
+
+async def test_a_removal_that_stood_still_says_nothing_of_a_version_that_came_back(
+    gateway: GatewayUnderTest, folder: Path
+) -> None:
+    version = await retired(gateway, folder)
+
+    class Stalled(ArtifactStore):
+        """Stands still until another gateway has removed the files and they are stored again."""
+
+        async def delete_folder(self, key: str) -> None:
+            await sweeper(gateway, days=9).sweep()
+            await gateway.register(folder)
+
+    stalled = replace(sweeper(gateway, days=8), artifacts=Stalled(store(gateway).url))
+    await stalled.sweep()
+    assert await files(gateway, version) == "kept"
+    events = (await gateway.admin.get("/admin/audit?limit=100")).body["data"]
+    assert [event["action"] for event in events].count("adapter.files_removed") == 1

@@ -145,8 +145,9 @@ async def test_a_report_of_a_later_version_is_taken_without_what_is_new(
     gateway: GatewayUnderTest,
 ) -> None:
     report = gateway.replica().report.model_dump(mode="json")
-    taken = await gateway.agent.post(HEARTBEAT, json={**report, "of_a_later_version": 1})
-    assert taken.status == 200
+    adapters = {"formal@000000000000": {"state": "loading", "of_a_later_version": 1}}
+    newer = {**report, "adapters": adapters, "of_a_later_version": 1}
+    assert (await gateway.agent.post(HEARTBEAT, json=newer)).status == 200
     assert set(await shown(gateway)) == {report["replica"]}
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.contracts.adapters import ReplicaReport
 from services.contracts.wire import Wire
 
 
@@ -45,22 +44,3 @@ def test_what_is_asked_with_an_unknown_field_is_refused(where: str) -> None:
 def test_an_answer_that_lacks_something_is_still_refused() -> None:
     with pytest.raises(ValidationError):
         Outer.received({"several": []})
-
-
-def test_a_newer_agent_may_report_more_than_its_gateway_knows() -> None:
-    report = {
-        "replica": "r",
-        "endpoint": "http://127.0.0.1:1",
-        "engine": "ready",
-        "engine_started_at": 1.0,
-        "base_model": "base",
-        "base_fingerprint": "0" * 12,
-        "chat_template_hash": "0" * 12,
-        "max_model_len": 2048,
-        "max_loras": 4,
-        "max_cpu_loras": 8,
-        "max_lora_rank": 32,
-        "adapters": {"a@000000000000": {"state": "proven", "later": 1}},
-        "later": True,
-    }
-    assert ReplicaReport.model_validate(report).adapters["a@000000000000"].state == "proven"
