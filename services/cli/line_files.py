@@ -39,11 +39,11 @@ def naming(file: Path) -> Iterator[None]:
         raise CommandError(f"{file}, {error}.") from error
 
 
-def cases_of(file: Path) -> list[EvaluationCase]:
+def cases_of(file: Path, *, most: int = MOST_CASES) -> list[EvaluationCase]:
     """Read the cases of an evaluation.
 
     Raises:
-        CommandError: the file cannot be read, or a line is no case.
+        CommandError: the file cannot be read, a line is no case, or there are more than `most`.
     """
     with naming(file):
-        return read_cases(text_of(file), most=MOST_CASES)
+        return read_cases(text_of(file), most=most)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from services.cli.failures import CommandError
 from services.cli.gateway import Gateway
+from services.cli.line_files import cases_of
 from services.contracts.adapters import Replica, ReplicaPage
 from services.contracts.assistants import Assistant, Profile, RetrievalPolicy
 from services.contracts.datasets import DatasetPolicy, DatasetReport
@@ -22,7 +23,7 @@ from services.domain.datasets.examples import Example
 from services.domain.datasets.gate import Surroundings, checked
 from services.domain.datasets.prompts import system_of
 from services.domain.datasets.reading import UNREADABLE, read_examples
-from services.domain.evaluation.cases import CasesError, dataset_hash, read_cases
+from services.domain.evaluation.cases import dataset_hash
 from services.domain.ladder.examples import are_brief, labels_of, shuffled
 from services.domain.ladder.prompts import PLAIN_TEMPLATES, Task, left_out, profile_of, schema_of
 from services.domain.ladder.rows import training_row
@@ -85,7 +86,7 @@ async def plan_of(gateway: Gateway, wishes: Wishes) -> Plan:
         CommandError: a file that cannot be used, or no rung that can be measured.
         ServiceError: there is no such assistant, or the key may not see it.
     """
-    cases = _cases(wishes.cases)
+    cases = cases_of(wishes.cases, most=MOST_CASES)
     found = await gateway.to_follow(wishes.assistant)
     base = await _base(gateway)
     task = _task(wishes, cases, found.stable.profile, base)
@@ -152,15 +153,6 @@ def _parted(
         told = "; ".join(f"{one.name}: {one.reason}" for one in without)
         raise CommandError(f"No rung of your own can be measured. {told}.")
     return rungs, without
-
-
-def _cases(file: Path) -> list[EvaluationCase]:
-    try:
-        return read_cases(file.read_text(encoding="utf-8"), most=MOST_CASES)
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{file} is no UTF-8 text; save it as JSON lines in UTF-8.") from error
-    except CasesError as error:
-        raise CommandError(f"{file}, {error}.") from error
 
 
 def _rows(

@@ -36,3 +36,10 @@ def test_a_line_that_is_no_case_is_named_with_its_file(tmp_path: Path) -> None:
     file.write_text(CASE + '{"id": "b"}\n', "utf-8")
     with pytest.raises(CommandError, match=r"cases\.jsonl, line 2: .*a `question` or `messages`"):
         cases_of(file)
+
+
+def test_more_cases_than_may_be_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "cases.jsonl"
+    file.write_text(CASE + CASE.replace('"a"', '"b"'), "utf-8")
+    with pytest.raises(CommandError, match=r"cases\.jsonl, line 2: a set has at most 1 cases"):
+        cases_of(file, most=1)
