@@ -41,6 +41,7 @@ async def test_a_scrape_shows_the_process_and_our_own_series(
     assert reply.headers["content-type"].startswith("text/plain")
     assert 'inkstone_things_total{name="이름"} 1.0' in text
     assert "process_resident_memory_bytes" in text
+    assert "inkstone_things_created" not in text, "a series beside each that nobody reads"
 
 
 def test_two_registries_share_nothing() -> None:
