@@ -19,12 +19,14 @@ Each room subclasses these and sets a stable `code`, listed in docs/errors.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,6 +35,9 @@ from services.contracts.errors import ErrorBody, ErrorDetail
 from services.contracts.wire import said_of
 
 _log = structlog.get_logger(__name__)
+
+_WANTED = "Input should be "
+"""How the library begins to say what a value must be."""
 
 
 class ServiceError(Exception):
@@ -174,18 +179,65 @@ def error_response(error: ServiceError) -> Response:
     )
 
 
-def invalid_request_from(error: ValidationError | RequestValidationError) -> InvalidRequest:
-    """Turn the first finding of a validation into one sentence."""
-    first = error.errors()[0]
-    # FastAPI puts the request's part before the field; a field may have such a name itself.
-    path = first["loc"][1:] if isinstance(error, RequestValidationError) else first["loc"]
-    where = ".".join(map(str, path))
+def invalid_request_from(
+    error: ValidationError | RequestValidationError, text: bytes | str | None = None
+) -> InvalidRequest:
+    """Turn the first finding of a validation into one sentence.
+
+    Args:
+        text: the JSON that was validated, where it is at hand; FastAPI's own error has it. With it
+            a value that may be one of several kinds is named by its field alone, with what each
+            kind wants.
+    """
+    findings: list[dict[str, Any]] = [{**finding} for finding in error.errors()]
+    first = findings[0]
     if first["type"] == "json_invalid":
         return InvalidRequest(f"The body is not valid JSON: {_reason(first)}.", code="invalid_json")
-    said = said_of(first).rstrip(".")
+    body = from_json(text) if text else None
+    if isinstance(error, RequestValidationError):
+        body = error.body if first["loc"][0] == "body" else None
+        findings = [one for one in findings if one["loc"][0] == first["loc"][0]]
+        for finding in findings:
+            # FastAPI puts the request's part before the field; a field may have such a name itself.
+            finding["loc"] = finding["loc"][1:]
+    paths = [_fields(finding, body) for finding in findings]
+    # A value that is of one of several kinds fails as each other kind too; what stands within says
+    # most.
+    within = [one for one in paths if one[: len(paths[0])] == paths[0]]
+    path = max(within, key=len) if len(paths[0]) < len(first["loc"]) else paths[0]
+    alike = [one for one, place in zip(findings, paths, strict=True) if place == path]
+    said = _joined([said_of(finding).rstrip(".") for finding in alike])
+    where = ".".join(map(str, path))
     said = said if where else said[:1].upper() + said[1:]
     message = f"{where}: {said}." if where else f"{said}."
     return InvalidRequest(message, param=where or None)
+
+
+def _fields(finding: Mapping[str, Any], body: Any) -> tuple[str | int, ...]:
+    """Find the path of a finding without the names that the library gives to kinds of a union."""
+    path: tuple[str | int, ...] = finding["loc"]
+    if not isinstance(body, dict | list):
+        return path
+    value: Any = body
+    kept: list[str | int] = []
+    for place, part in enumerate(path):
+        absent = finding["type"] == "missing" and place == len(path) - 1
+        within = (isinstance(value, dict) and part in value) or (
+            isinstance(value, list) and isinstance(part, int) and part < len(value)
+        )
+        if within:
+            value = value[part]
+        if within or absent:
+            kept.append(part)
+    return tuple(kept)
+
+
+def _joined(said: Sequence[str]) -> str:
+    """Say what each kind of a value wants: `Input should be 'auto' or greater than 0`."""
+    distinct = list(dict.fromkeys(said))
+    if len(distinct) == 1 or not all(one.startswith(_WANTED) for one in distinct):
+        return distinct[0]
+    return _WANTED + " or ".join(one.removeprefix(_WANTED) for one in distinct)
 
 
 def _reason(finding: Mapping[str, object]) -> str:

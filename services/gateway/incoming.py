@@ -35,7 +35,7 @@ def parse_chat_request(body: bytes, *, max_messages: int) -> ChatRequest:
     try:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as error:
-        raise invalid_request_from(error) from error
+        raise invalid_request_from(error, body) from error
     if len(request.messages) > max_messages:
         raise InvalidRequest(
             f"`messages` holds {len(request.messages)} turns; send the last {max_messages}.",

@@ -193,5 +193,6 @@ class Worker:
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     name = ".".join(str(part) for part in first["loc"])
-    told = "is no knob of the recipe" if first["type"] == "extra_forbidden" else first["msg"]
-    return f"The recipe's `{name}`: {told}; docs/tuning.md lists the knobs."
+    if first["type"] == "extra_forbidden":
+        return f"`{name}` is no knob of the recipe; docs/tuning.md lists them."
+    return f"The recipe's `{name}`: {first['msg']}; docs/tuning.md lists the knobs."

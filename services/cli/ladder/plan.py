@@ -20,6 +20,7 @@ from services.contracts.datasets import DatasetPolicy, DatasetReport
 from services.contracts.evaluation_cases import EvaluationCase
 from services.contracts.ladder import RungLeftOut
 from services.domain.datasets.examples import Example
+from services.domain.datasets.findings import told
 from services.domain.datasets.gate import Surroundings, checked
 from services.domain.datasets.prompts import system_of
 from services.domain.datasets.reading import UNREADABLE, read_examples
@@ -179,9 +180,9 @@ def _check_rows(file: Path | None, report: DatasetReport | None, *, trains: bool
     errors = report.errors if report else []
     stopping = [found for found in errors if trains or found.code in _ALWAYS]
     if stopping:
-        told = "; ".join(f"{one.message} ({one.code}). {one.mend}" for one in stopping)
         raise CommandError(
-            f"{file} must not be learnt from: {told} `inkstone data check` shows the lines."
+            f"{file} must not be learnt from. {told(stopping)} `inkstone data check` shows the "
+            "lines."
         )
 
 

@@ -38,6 +38,13 @@ class Kind:
         )
 
 
+def told(findings: Sequence[Finding]) -> str:
+    """Write findings as sentences, each with its code and its mend."""
+    return " ".join(
+        f"{one.message[:1].upper()}{one.message[1:]} ({one.code}). {one.mend}" for one in findings
+    )
+
+
 def share(part: int, whole: int) -> str:
     """Write a share as a person reads it."""
     return f"{part} of {whole} rows ({part / max(whole, 1):.1%})"

@@ -45,7 +45,7 @@ async def queue_job(
     try:
         wanted = TrainingSpec.model_validate_json(spec)
     except ValidationError as error:
-        raise invalid_request_from(error) from error
+        raise invalid_request_from(error, spec) from error
     return await resources.training.queue(actor, wanted, file.file, attempt)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.contracts.assistants import Profile
 from services.contracts.datasets import DatasetPolicy, Finding
+from services.domain.datasets.findings import told
 from services.domain.datasets.gate import Surroundings, checked
 from services.domain.datasets.prompts import system_of
 from services.tuner.datasets.rows import RowError
@@ -40,6 +41,5 @@ def gated(
     with rows.open("rb") as lines:
         report = checked(lines, around, policy)
     if errors := report.errors:
-        said = "; ".join(f"{found.message} ({found.code}). {found.mend}" for found in errors)
-        raise RowError(errors[0].code, said, next(iter(errors[0].rows), None))
+        raise RowError(errors[0].code, told(errors), next(iter(errors[0].rows), None))
     return report.findings

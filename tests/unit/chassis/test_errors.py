@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import aiohttp
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from starlette.exceptions import HTTPException
 
 from services.chassis.errors import (
@@ -223,3 +223,41 @@ def test_what_a_models_own_check_says_is_passed_on_as_it_says_it() -> None:
     with pytest.raises(ValidationError) as caught:
         Steps.model_validate({"weights": [1.0]})
     assert invalid_request_from(caught.value).message == "Weights rise, such as 5, 25, 50."
+
+
+class Knobs(BaseModel, extra="forbid"):
+    epochs: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    parts: str | list[Knobs] = ""
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "said"),
+    [
+        ('{"epochs": 0}', "epochs", "Input should be 'auto' or greater than or equal to 1"),
+        ('{"parts": 3}', "parts", "Input should be a valid string or a valid array"),
+        (
+            '{"parts": [{}, {"epochs": -1}]}',
+            "parts.1.epochs",
+            "Input should be 'auto' or greater than or equal to 1",
+        ),
+        ('{"parts": [{"steps": 1}]}', "parts.0.steps", "Extra inputs are not permitted"),
+    ],
+)
+def test_what_may_be_of_several_kinds_is_named_by_its_field(
+    body: str, param: str, said: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Knobs.model_validate_json(body)
+    told = invalid_request_from(caught.value, body)
+    assert (told.param, told.message) == (param, f"{param}: {said}.")
+
+
+def test_a_missing_field_is_named_though_the_body_has_none() -> None:
+    class Two(BaseModel):
+        a: int
+        b: int
+
+    with pytest.raises(ValidationError) as caught:
+        Two.model_validate_json("{}")
+    told = invalid_request_from(caught.value, b"{}")
+    assert (told.param, told.message) == ("a", "a: Field required.")
