@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 
 from tests.unit.deploy.conftest import Manifest, labels_of, of_kind, pod_of, workloads
 
@@ -19,7 +20,8 @@ class Place:
     namespace: str = "inkstone"
     ports: dict[str, int] = field(default_factory=dict)
     """Its containers' ports by name; every other port is closed."""
-    outside: bool = False
+    address: str | None = None
+    """Of what is outside of the cluster."""
 
 
 def places(manifests: list[Manifest]) -> dict[str, Place]:
@@ -67,7 +69,7 @@ def _passes(
     port: int,
     named: dict[str, int],
 ) -> bool:
-    if subject.outside or subject.namespace != "inkstone":
+    if subject.address is not None or subject.namespace != "inkstone":
         return True
     policies = [
         policy["spec"]
@@ -95,8 +97,8 @@ def _takes(peers: list[Manifest], other: Place) -> bool:
 def _is_peer(peer: Manifest, other: Place) -> bool:
     if "ipBlock" in peer:
         # Policies are written for addresses outside; what a pod's own address is nobody knows.
-        return other.outside
-    if other.outside:
+        return other.address is not None and _is_within(peer["ipBlock"], other.address)
+    if other.address is not None:
         return False
     namespace = peer.get("namespaceSelector")
     if namespace is None and other.namespace != "inkstone":
@@ -104,6 +106,12 @@ def _is_peer(peer: Manifest, other: Place) -> bool:
     if namespace is not None and not selects(namespace, {NAMESPACE: other.namespace}):
         return False
     return selects(peer.get("podSelector", {}), other.labels)
+
+
+def _is_within(block: Manifest, address: str) -> bool:
+    one = ip_address(address)
+    left_out = (ip_network(cidr) for cidr in block.get("except", []))
+    return one in ip_network(block["cidr"]) and not any(one in cidr for cidr in left_out)
 
 
 def openings(manifests: list[Manifest], callers: list[Place]) -> Iterator[tuple[str, str, int]]:

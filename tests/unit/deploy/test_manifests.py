@@ -46,7 +46,7 @@ def test_every_document_passes_its_schema(tree: str) -> None:
 
 
 def test_the_optional_components_pass_their_schemas() -> None:
-    found = rendered("overlays/prod", "ingress", "weights-by-pod")
+    found = rendered("overlays/prod", "ingress", "weights-by-pod", "tracing")
     assert of_kind(found, "Ingress")
     for manifest in found:
         check(json.dumps(manifest))

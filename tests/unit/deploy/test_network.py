@@ -30,7 +30,11 @@ APP = Place("app", {"app": "shop"}, "shop")
 PROMETHEUS = Place("prometheus", {}, "monitoring")
 STRANGER = Place("stranger", {"app": "stranger"})
 """A pod that somebody started in our own namespace."""
-STORE = Place("store", outside=True)
+STORE = Place("store", address="203.0.113.7")
+METADATA = Place("metadata", address="169.254.169.254")
+"""Where a cloud tells a machine's own secrets."""
+POD_IDENTITY = Place("pod identity", address="169.254.170.23")
+"""Where EKS tells what a service account may do."""
 
 
 def everybody(manifests: list[Manifest]) -> list[Place]:
@@ -87,14 +91,32 @@ def test_only_what_keeps_artifacts_leaves_the_cluster_for_the_object_store(
     assert not any(allows(prod, place, STORE, 80) for place in places(prod).values())
 
 
+def test_rights_of_a_service_account_are_to_be_had_and_those_of_the_machine_are_not(
+    prod: list[Manifest],
+) -> None:
+    known = places(prod).values()
+    asking = {place.name for place in known if allows(prod, place, POD_IDENTITY, 80)}
+    assert asking == {"gateway", "generator", "tuner"}
+    for port in (80, 443):
+        assert not any(allows(prod, place, METADATA, port) for place in known)
+
+
 def test_databases_are_reached_by_who_keeps_one(prod: list[Manifest]) -> None:
     reaching = {name for name, place in places(prod).items() if allows(prod, place, STORE, 5432)}
     assert reaching == {"gateway", "retriever"}
 
 
-def test_everybody_can_look_names_up(manifests: list[Manifest]) -> None:
-    names = Place("dns", {"k8s-app": "kube-dns"}, "kube-system")
-    assert all(allows(manifests, place, names, 53) for place in places(manifests).values())
+@pytest.mark.parametrize(
+    ("resolver", "port"),
+    [
+        (Place("coredns", {"k8s-app": "kube-dns"}, "kube-system"), 53),
+        (Place("a cache on the node", address="169.254.20.10"), 53),
+        (Place("a cloud's own", address="169.254.169.254"), 53),
+        (Place("openshift", {}, "openshift-dns"), 5353),
+    ],
+)
+def test_everybody_can_look_names_up(manifests: list[Manifest], resolver: Place, port: int) -> None:
+    assert all(allows(manifests, place, resolver, port) for place in places(manifests).values())
 
 
 def test_what_no_policy_names_is_denied(manifests: list[Manifest]) -> None:
