@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.chassis.telemetry import SECONDS
+from services.retriever.parsing.outcomes import FileCode
+
+WRITTEN = ("created", "replaced", "unchanged", "failed")
+"""What becomes of a document that is written, and of a file when no code says more."""
 
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 _FAST_SECONDS = (0.0005, 0.001, 0.0025, *SECONDS)
@@ -40,7 +44,7 @@ class Metrics:
 
 def open_metrics(registry: CollectorRegistry) -> Metrics:
     """Register the retriever's metrics."""
-    return Metrics(
+    metrics = Metrics(
         registry=registry,
         embedding_batch_size=Histogram(
             "inkstone_embedding_batch_size",
@@ -154,3 +158,9 @@ def open_metrics(registry: CollectorRegistry) -> Metrics:
             registry=registry,
         ),
     )
+    # A counter that begins at 1 hides its first file from `increase()`.
+    for outcome in (*WRITTEN, *FileCode):
+        metrics.files.labels(outcome)
+    for outcome in (*WRITTEN, "deleted", "rebuilt", "reembedded"):
+        metrics.documents.labels(outcome)
+    return metrics

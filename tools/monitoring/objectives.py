@@ -10,6 +10,7 @@ OBJECTIVES = (
         0.995,
         '(sum(rate(inkstone_requests_total{status=~"5.."}[WINDOW])) or vector(0))'
         " / sum(rate(inkstone_requests_total[WINDOW]))",
+        'sum(increase(inkstone_requests_total{status=~"5.."}[WINDOW]))',
         "Availability",
         "Chat requests fail by our fault faster than 99.5 % of 30 days allow.",
         bad={
@@ -21,12 +22,22 @@ OBJECTIVES = (
             'inkstone_requests_total{status="502"}': "0+1x80",
             'inkstone_requests_total{status="499"}': "0+500x80",
         },
+        few={
+            'inkstone_requests_total{status="200"}': "0+1x8 8x20",
+            'inkstone_requests_total{status="503"}': "0x9 1x20",
+        },
+        few_bad={
+            'inkstone_requests_total{status="200"}': "0x5 1x80",
+            'inkstone_requests_total{status="503"}': "0+1x80",
+        },
     ),
     Objective(
         "slow",
         0.95,
         '1 - sum(rate(inkstone_time_to_first_token_seconds_bucket{le="2.5"}[WINDOW]))'
         " / sum(rate(inkstone_time_to_first_token_seconds_count[WINDOW]))",
+        "sum(increase(inkstone_time_to_first_token_seconds_count[WINDOW]))"
+        ' - sum(increase(inkstone_time_to_first_token_seconds_bucket{le="2.5"}[WINDOW]))',
         "FirstToken",
         "First tokens take more than 2.5 s more often than 95 % of 30 days allow.",
         bad={
@@ -37,6 +48,14 @@ OBJECTIVES = (
             'inkstone_time_to_first_token_seconds_bucket{le="2.5"}': "0+97x80",
             "inkstone_time_to_first_token_seconds_count": "0+100x80",
         },
+        few={
+            'inkstone_time_to_first_token_seconds_bucket{le="2.5"}': "0x20",
+            "inkstone_time_to_first_token_seconds_count": "0x3 0+1x8 9x20",
+        },
+        few_bad={
+            'inkstone_time_to_first_token_seconds_bucket{le="2.5"}': "0x5 1x80",
+            "inkstone_time_to_first_token_seconds_count": "0+1x80",
+        },
     ),
     Objective(
         "ungrounded",
@@ -44,6 +63,7 @@ OBJECTIVES = (
         "sum(rate(inkstone_ungrounded_total[WINDOW]))"
         " / (sum(rate(inkstone_ungrounded_total[WINDOW]))"
         " + sum(rate(inkstone_retrieved_passages_count[WINDOW])))",
+        "sum(increase(inkstone_ungrounded_total[WINDOW]))",
         "Grounding",
         "Requests are answered without their documents more often than 1 % of 30 days.",
         bad={
@@ -53,6 +73,14 @@ OBJECTIVES = (
         good={
             "inkstone_ungrounded_total": "0+1x80",
             "inkstone_retrieved_passages_count": "0+999x80",
+        },
+        few={
+            "inkstone_ungrounded_total": "0x9 1x20",
+            "inkstone_retrieved_passages_count": "0+1x8 8x20",
+        },
+        few_bad={
+            "inkstone_ungrounded_total": "0+1x80",
+            "inkstone_retrieved_passages_count": "0x5 1x80",
         },
     ),
 )

@@ -16,6 +16,10 @@ import yaml
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 """Over which the share of bad requests is recorded."""
 
+PAGING_BAD_REQUESTS = 10
+"""How many bad requests the long window must hold before somebody is woken: one failure among nine
+requests is a large share and a small loss. Where all of a few requests fail, it is soon reached."""
+
 RUNBOOKS = "docs/runbooks"
 """Where the pages lie that alerts point to."""
 
@@ -50,6 +54,9 @@ class Alert:
     """As near to firing as it may be."""
     page: str = ""
     """The runbook's name, where several alerts share one; the alert's own otherwise."""
+    fires_too: tuple[Case, ...] = ()
+    """Further cases that a change of the expression could lose."""
+    quiet_too: tuple[Case, ...] = ()
 
     @property
     def runbook(self) -> str:
@@ -58,8 +65,23 @@ class Alert:
         return f"{RUNBOOKS}/{self.page or words}.md"
 
     def told(self, labels: Mapping[str, str]) -> str:
-        """Say the summary for one firing alert."""
-        return re.sub(r"{{ \$labels\.(\w+) }}", lambda m: labels.get(m[1], ""), self.summary)
+        """Say the summary for one firing alert; `or` takes the first label that there is."""
+
+        def said(found: re.Match[str]) -> str:
+            names = re.findall(r"\$labels\.(\w+)", found[0])
+            return next((labels[name] for name in names if name in labels), "")
+
+        return re.sub(r"{{ (?:or )?(?:\$labels\.\w+ )+}}", said, self.summary)
+
+    def cases(self) -> Iterator[tuple[str, bool, Case]]:
+        """Go through all cases: a name of its own, whether the alert fires, and the case."""
+        for fires, first, further in (
+            (True, self.fires, self.fires_too),
+            (False, self.quiet, self.quiet_too),
+        ):
+            name = f"{self.name} {'fires' if fires else 'stays quiet'}"
+            for number, case in enumerate((first, *further), start=1):
+                yield (name if number == 1 else f"{name} ({number})"), fires, case
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +93,17 @@ class Objective:
     target: float
     bad_share: str
     """PromQL of the share of bad requests, with `WINDOW` for the window."""
+    bad_number: str
+    """PromQL of the number of bad requests, with `WINDOW` for the window."""
     alert: str
     summary: str
     bad: Mapping[str, str]
     """Series of an hour in which nearly everything is bad."""
     good: Mapping[str, str]
+    few: Mapping[str, str]
+    """Series of a quarter of an hour with nine requests: the share is bad, the number small."""
+    few_bad: Mapping[str, str]
+    """Series of an hour with one bad request a minute and hardly a good one."""
 
     @property
     def budget(self) -> float:
@@ -94,24 +122,39 @@ class Objective:
 
     def alerts(self) -> tuple[Alert, Alert]:
         """Make the two alerts: the budget of 30 days gone in days, and in weeks."""
-        fast = self._burning((14.4, "1h", "5m"), (6, "6h", "30m"))
+        fast = self._burning((14.4, "1h", "5m"), (6, "6h", "30m"), floor=PAGING_BAD_REQUESTS)
         slow = self._burning((3, "1d", "2h"), (1, "3d", "6h"))
         page = f"{self.alert[0].lower()}{self.alert[1:]}"
         page = re.sub(r"(?=[A-Z])", "-", page).lower()
         fires, quiet = Case(self.bad), Case(self.good, "75m")
         hours = Case(self.bad, "75m")
         return (
-            Alert(f"{self.alert}BurnsFast", fast, "2m", "page", self.summary, fires, quiet, page),
+            Alert(
+                f"{self.alert}BurnsFast",
+                fast,
+                "2m",
+                "page",
+                self.summary,
+                fires,
+                quiet,
+                page,
+                fires_too=(Case(self.few_bad),),
+                quiet_too=(Case(self.few),),
+            ),
             Alert(
                 f"{self.alert}BurnsSlowly", slow, "1h", "ticket", self.summary, hours, quiet, page
             ),
         )
 
-    def _burning(self, *pairs: tuple[float, str, str]) -> str:
+    def _burning(self, *pairs: tuple[float, str, str], floor: int = 0) -> str:
         def above(factor: float, window: str) -> str:
             return f"inkstone:{self.name}:ratio_rate{window} > {factor} * {self.budget}"
 
-        return " or ".join(f"({above(f, long)} and {above(f, short)})" for f, long, short in pairs)
+        def burning(factor: float, long: str, short: str) -> str:
+            enough = f" and {self.bad_number.replace('WINDOW', long)} >= {floor}" if floor else ""
+            return f"({above(factor, long)} and {above(factor, short)}{enough})"
+
+        return " or ".join(burning(*pair) for pair in pairs)
 
 
 def recordings_file(objectives: Sequence[Objective]) -> str:
@@ -130,7 +173,7 @@ def alerts_file(groups: Mapping[str, Sequence[Alert]]) -> str:
 
 
 def tests_file(alerts: Sequence[Alert]) -> str:
-    """Write promtool's unit tests: each alert once where it fires, once where it does not."""
+    """Write promtool's unit tests: each alert where it fires, and where it does not."""
     return _yaml(
         {
             "rule_files": ["recordings.yml", "alerts.yml"],
@@ -151,7 +194,7 @@ def _rule(alert: Alert) -> dict[str, Any]:
 
 
 def _tests(alert: Alert) -> Iterator[dict[str, Any]]:
-    for case, fires in ((alert.fires, True), (alert.quiet, False)):
+    for name, fires, case in alert.cases():
         labels = {"severity": alert.severity, **case.labels}
         expected = {
             "exp_labels": labels,
@@ -166,7 +209,7 @@ def _tests(alert: Alert) -> Iterator[dict[str, Any]]:
             "exp_alerts": [expected] if fires else [],
         }
         yield {
-            "name": f"{alert.name} {'fires' if fires else 'stays quiet'}",
+            "name": name,
             "interval": "1m",
             "input_series": [
                 {"series": series, "values": values} for series, values in case.series.items()

@@ -17,7 +17,7 @@ KNOWLEDGE = (
     Alert(
         "IngestionStuck",
         "max(inkstone_ingestion_waiting_files) > 0"
-        " and sum(increase(inkstone_files_total[15m])) == 0",
+        " and (sum(increase(inkstone_files_total[15m])) or vector(0)) == 0",
         "15m",
         "ticket",
         "Files wait to be ingested and none was.",
@@ -36,6 +36,7 @@ KNOWLEDGE = (
             "35m",
         ),
         page="ingestion-lags",
+        fires_too=(Case({"inkstone_ingestion_waiting_files": "9x40"}, "35m"),),
     ),
     Alert(
         "IndexRestarting",

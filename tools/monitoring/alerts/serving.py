@@ -4,17 +4,53 @@ from __future__ import annotations
 
 from tools.monitoring.rules import Alert, Case
 
-_UP = 'up{job="inkstone-gateway", instance="a"}'
+_UP = 'up{job="inkstone-%s", instance="%s"}'
+_ENGINE_STARTS = {_UP % ("engine", "a"): "0x6 1x30", _UP % ("engine", "b"): "1x40"}
 
 SERVING = (
     Alert(
         "ServiceDown",
-        'up{job=~"inkstone-.*"} == 0',
+        'max by (job) (up{job=~"inkstone-(gateway|generator|tuner)"}) == 0',
         "2m",
         "page",
+        "Nothing of {{ $labels.job }} can be scraped.",
+        fires=Case(
+            {_UP % ("gateway", "a"): "0x20", _UP % ("gateway", "b"): "1x5 0x20"},
+            labels={"job": "inkstone-gateway"},
+        ),
+        quiet=Case({_UP % ("gateway", "a"): "0x20", _UP % ("gateway", "b"): "1x8 0 1x10"}),
+        quiet_too=(Case(_ENGINE_STARTS, "6m"), Case({_UP % ("retriever", "a"): "0x20"}, "10m")),
+    ),
+    # The ports of these open late: an engine may take 15 minutes to start, a retriever 10.
+    Alert(
+        "ServiceStillDown",
+        'max by (job) (up{job=~"inkstone-(engine|retriever)"}) == 0',
+        "16m",
+        "page",
+        "Nothing of {{ $labels.job }} can be scraped, for longer than a start takes.",
+        fires=Case(
+            {_UP % ("engine", "a"): "0x40", _UP % ("engine", "b"): "0x40"},
+            "20m",
+            {"job": "inkstone-engine"},
+        ),
+        quiet=Case({_UP % ("engine", "a"): "0x15 1x30"}),
+        page="service-down",
+        quiet_too=(Case(_ENGINE_STARTS, "6m"), Case({_UP % ("retriever", "a"): "0x20"}, "10m")),
+    ),
+    Alert(
+        "TargetDown",
+        'up{job=~"inkstone-.*"} == 0',
+        "20m",
+        "ticket",
         "{{ $labels.job }} at {{ $labels.instance }} cannot be scraped.",
-        fires=Case({_UP: "0x20"}, labels={"job": "inkstone-gateway", "instance": "a"}),
-        quiet=Case({_UP: "1x8 0 1x10"}, "10m"),
+        fires=Case(
+            {_UP % ("engine", "a"): "0x40", _UP % ("engine", "b"): "1x40"},
+            "25m",
+            {"job": "inkstone-engine", "instance": "a"},
+        ),
+        quiet=Case(_ENGINE_STARTS, "6m"),
+        page="service-down",
+        quiet_too=(Case({_UP % ("engine", "a"): "0x15 1x30"}),),
     ),
     Alert(
         "GatewayAbsent",
