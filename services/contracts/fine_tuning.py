@@ -92,6 +92,8 @@ class Asked(Wire):
 class TrainingFailure(StrEnum):
     """Why a training fails where neither its rows nor its adapter are to blame."""
 
+    VALIDATION_FILE = "validation_file_invalid"
+    """A line of the validation file cannot be read; the message says which, and why."""
     RECIPE_INVALID = "recipe_invalid"
     """A knob of the recipe is unknown or out of range."""
     RECIPE_UNAVAILABLE = "recipe_unavailable"

@@ -18,6 +18,9 @@ JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cance
 LEARNING_RATE = 2e-4
 """Of a recipe that does not say; what OpenAI's multiplier multiplies."""
 
+DEFAULT_SEED = 1
+"""Of a recipe that does not say."""
+
 ROWS_FILE = "rows.jsonl"
 """The training rows' file name inside a job's input folder."""
 
@@ -177,3 +180,15 @@ class JobResult(Report):
     checkpoints: list[TrainedCheckpoint] = Field(default_factory=list)
     """Those that were kept, without the finished adapter."""
     events: list[TrainingEvent] = Field(default_factory=list)
+
+
+class JobsAsked(Report):
+    """A worker names the jobs whose files it still has."""
+
+    jobs: Annotated[list[Annotated[str, Field(max_length=255)]], Field(max_length=1000)]
+
+
+class JobsOver(Wire):
+    """Those of the jobs that have ended or are not known: their files are of no use any more."""
+
+    jobs: list[str]

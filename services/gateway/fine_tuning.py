@@ -25,6 +25,7 @@ from services.contracts.fine_tuning import (
     TrainingFailure,
 )
 from services.contracts.jobs import (
+    DEFAULT_SEED,
     LEARNING_RATE,
     ROWS_FILE,
     VALIDATION_FILE,
@@ -202,7 +203,7 @@ def job_of(job: TrainingJob, now: float) -> FineTuningJob:
         validation_file=asked.validation_file if asked else None,
         hyperparameters=knobs,
         method=Method(supervised=Supervised(hyperparameters=knobs)),
-        seed=int(job.spec.recipe.get("seed", 1)),
+        seed=_seed_of(job.spec.recipe),
         trained_tokens=at.trained_tokens if at and job.status == "succeeded" else None,
         error=_error_of(job),
         metadata=asked.metadata if asked else None,
@@ -210,6 +211,14 @@ def job_of(job: TrainingJob, now: float) -> FineTuningJob:
         result_files=job.result_files,
         inkstone=job.evaluation,
     )
+
+
+def _seed_of(recipe: Mapping[str, Any]) -> int:
+    """Read the seed of a recipe that no tuner has looked at yet; what is none fails the job."""
+    try:
+        return int(recipe.get("seed", DEFAULT_SEED))
+    except (TypeError, ValueError, OverflowError):
+        return DEFAULT_SEED
 
 
 def _checkpoint_of(job: TrainingJob, one: TrainedCheckpoint) -> FineTuningCheckpoint:
@@ -228,6 +237,7 @@ def _checkpoint_of(job: TrainingJob, one: TrainedCheckpoint) -> FineTuningCheckp
 
 
 _PARAMS: Mapping[str, str | None] = {
+    TrainingFailure.VALIDATION_FILE: "validation_file",
     TrainingFailure.RECIPE_INVALID: "recipe",
     TrainingFailure.RECIPE_UNAVAILABLE: "recipe",
     TrainingFailure.TOO_LONG: "hyperparameters",

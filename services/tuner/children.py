@@ -16,6 +16,8 @@ from services.tuner.shortages import LESS_MEMORY, gib
 from services.tuner.watching import Watch
 from services.tuner.workshop import Workshop
 
+DEVICES = "CUDA_VISIBLE_DEVICES"
+
 STALLS = 3
 """A training that is killed so many times without having got any further fails."""
 
@@ -51,7 +53,7 @@ class Trainee:
             *command,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": str(self.shop.threads)},
+            env=_environment(self.shop.threads),
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
@@ -97,6 +99,12 @@ class Trainee:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Give a training one GPU, the first that may be seen: it is not written for several."""
+    first = os.environ.get(DEVICES, "0").partition(",")[0]
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), DEVICES: first}
 
 
 def _killed(number: int, times: int, step: int) -> tuple[str, str]:

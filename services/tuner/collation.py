@@ -44,6 +44,31 @@ def branch_mask(branches: Tensor) -> Tensor:
     return ((visible & causal) | alone)[:, None]
 
 
+def layer_masks(config: Any, visible: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
+    """Narrow a mask for the layers that only see a window of tokens, as the engine's do.
+
+    The library narrows masks that it makes itself and takes a finished one as it is.
+
+    Args:
+        config: the base's; `sliding_window` tokens are seen by layers of `sliding_attention`, or by
+            all of them where it tells no kinds apart.
+        visible: who sees whom, (batch, 1, length, length).
+        positions: where each token stands in its own row, (batch, length).
+
+    Returns:
+        The mask itself where no row is longer than the window, else one for each kind of layer.
+    """
+    text = config.get_text_config()
+    window = getattr(text, "sliding_window", None)
+    kinds = set(getattr(text, "layer_types", None) or ["sliding_attention"])
+    if window is None or "sliding_attention" not in kinds or int(positions.max()) < window:
+        return visible
+    near: Tensor = positions[:, None, :, None] - positions[:, None, None, :] < window
+    if len(kinds) == 1:
+        return visible & near
+    return {"full_attention": visible, "sliding_attention": visible & near}
+
+
 def _padded(lists: Sequence[Sequence[int]], value: int) -> Tensor:
     tensors = [torch.tensor(list(values)) for values in lists]
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)

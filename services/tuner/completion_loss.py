@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from trl import SFTTrainer  # type: ignore[attr-defined]  # TRL exports it lazily
 
+from services.tuner.collation import layer_masks
 from services.tuner.datasets.encoding import IGNORED
 
 
@@ -30,7 +31,9 @@ class CompletionTrainer(SFTTrainer):
         causal = self.accelerator.unwrap_model(model).get_base_model()
         hidden = causal.base_model(
             input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
+            attention_mask=layer_masks(
+                causal.config, inputs["attention_mask"], inputs["position_ids"]
+            ),
             position_ids=inputs["position_ids"],
             use_cache=False,
         ).last_hidden_state

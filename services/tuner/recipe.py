@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.contracts.jobs import LEARNING_RATE
+from services.contracts.jobs import DEFAULT_SEED, LEARNING_RATE
 
 PACKAGED_FOLDER, PACKAGED_BASE = "gemma-3-270m", "google/gemma-3-270m"
 """The base that Inkstone prepares itself: its folder, and its name as a person knows it."""
@@ -53,7 +53,7 @@ class Recipe(BaseModel):
     """Steps from one kept checkpoint to the next; the end of each epoch when unset."""
     keep: Annotated[int, Field(ge=0, le=20)] = 2
     """How many checkpoints before the last are kept as adapter versions: the latest so many."""
-    seed: int = 1
+    seed: int = DEFAULT_SEED
     threads: Annotated[int, Field(ge=1)] = 1
 
     def settled(self, sequences: int) -> Recipe:

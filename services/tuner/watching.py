@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from services.contracts.fine_tuning import TrainingFailure
@@ -19,6 +19,9 @@ from services.tuner.durations import duration
 
 ERROR_LINES = 12
 """How many of the last lines on standard error are kept."""
+
+LONGEST_LINE = 1 << 20
+"""Bytes of a line that are read; the rest of it is not."""
 
 STEP_EVENTS = 1000
 """How many steps of a training become events; of a longer one only every so many."""
@@ -92,7 +95,7 @@ class Watch:
     async def progress_of(self, process: asyncio.subprocess.Process) -> None:
         """Follow the progress lines on standard output."""
         assert process.stdout is not None
-        async for line in process.stdout:
+        async for line in lines_of(process.stdout):
             try:
                 report = json.loads(line)
             except ValueError:
@@ -102,7 +105,7 @@ class Watch:
     async def errors_of(self, process: asyncio.subprocess.Process) -> None:
         """Keep the last lines of standard error."""
         assert process.stderr is not None
-        async for line in process.stderr:
+        async for line in lines_of(process.stderr):
             self._errors.append(line.decode("utf-8", "replace").rstrip())
 
     def _complaint(self) -> str:
@@ -128,6 +131,22 @@ class Watch:
                 self.kept = [TrainedCheckpoint(**one) for one in report["kept"]]
         for level, message, data in _said(report):
             self.say(level, message, data)
+
+
+async def lines_of(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Read lines of any length, of which the first `LONGEST_LINE` bytes are kept.
+
+    The stream's own reading stops for ever at a line longer than its buffer, and the process that
+    wrote it waits for ever for somebody to read on.
+    """
+    pending = b""
+    while block := await stream.read(LONGEST_LINE):
+        *whole, pending = (pending + block).split(b"\n")
+        for line in whole:
+            yield line[:LONGEST_LINE]
+        pending = pending[:LONGEST_LINE]
+    if pending:
+        yield pending
 
 
 Level = Literal["info", "warn"]

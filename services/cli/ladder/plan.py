@@ -181,7 +181,7 @@ def _check_rows(file: Path | None, report: DatasetReport | None, *, trains: bool
     stopping = [found for found in errors if trains or found.code in _ALWAYS]
     if stopping:
         raise CommandError(
-            f"{file} must not be learnt from. {told(stopping)} `inkstone data check` shows the "
+            f"{file} must not be learnt from: {told(stopping)} `inkstone data check` shows the "
             "lines."
         )
 

@@ -39,10 +39,9 @@ class Kind:
 
 
 def told(findings: Sequence[Finding]) -> str:
-    """Write findings as sentences, each with its code and its mend."""
-    return " ".join(
-        f"{one.message[:1].upper()}{one.message[1:]} ({one.code}). {one.mend}" for one in findings
-    )
+    """Write findings as sentences after a colon, each with its code and its mend."""
+    first, *others = (f"{one.message} ({one.code}). {one.mend}" for one in findings)
+    return " ".join([first, *(other[:1].upper() + other[1:] for other in others)])
 
 
 def share(part: int, whole: int) -> str:

@@ -12,6 +12,9 @@ from services.domain.datasets.gate import Surroundings, checked
 from services.domain.datasets.prompts import system_of
 from services.tuner.datasets.rows import RowError
 
+SAID = 5
+"""How many errors are told in the message; the file's own check shows all."""
+
 
 def gated(
     rows: Path,
@@ -41,5 +44,7 @@ def gated(
     with rows.open("rb") as lines:
         report = checked(lines, around, policy)
     if errors := report.errors:
-        raise RowError(errors[0].code, told(errors), next(iter(errors[0].rows), None))
+        more = f" {len(errors) - SAID} more." if len(errors) > SAID else ""
+        said = told(errors[:SAID]) + more
+        raise RowError(errors[0].code, said, next(iter(errors[0].rows), None))
     return report.findings

@@ -44,12 +44,12 @@ def prepare(run: TrainingRun) -> Prepared:
         RowError: when it cannot be trained on.
     """
     judging = run.judging
-    validation = read_file(judging.validation) if judging.validation else []
+    _check_budget(run.rows, run.limits.rows)
+    validation = _validation(judging.validation) if judging.validation else []
     judged = [one.question for one in validation]
     judged += [case.asked for case in _named(judging.cases)]
     findings = gated(run.rows, run.profile, run.gate, judged=judged, grounded=judging.grounded)
     examples = read_file(run.rows)
-    _check_budget(len(examples), run.limits.rows)
     apart = _set_apart(run, examples)
     lines = {one.line for one in apart}
     trained = [one for one in examples if one.line not in lines]
@@ -63,8 +63,22 @@ def prepare(run: TrainingRun) -> Prepared:
     )
 
 
-def _check_budget(rows: int, most: int | None) -> None:
-    if most is not None and rows > most:
+def _validation(file: Path) -> list[Example]:
+    try:
+        return read_file(file)
+    except RowError as error:
+        raise RowError(
+            TrainingFailure.VALIDATION_FILE, f"In the validation file: {error} ({error.code})"
+        ) from error
+
+
+def _check_budget(file: Path, most: int | None) -> None:
+    """Count the rows before anything is held in memory."""
+    if most is None:
+        return
+    with file.open("rb") as lines:
+        rows = sum(1 for line in lines if line.strip())
+    if rows > most:
         raise RowError(
             TrainingFailure.TOO_MANY_ROWS,
             f"the file has {rows} rows and a training takes {most} at most; train on a sample, or "

@@ -189,9 +189,15 @@ async def test_a_file_that_must_not_be_trained_on_fails_the_job_with_a_code(
             training_file=await uploaded(client, chat(8)),
             extra_body={"recipe": recipe},
         )
-        for recipe in ({"ranks": 4}, {"rank": 1000})
+        for recipe in ({"ranks": 4}, {"rank": 1000}, {"seed": "first"})
     ]
-    jobs = (few, broken, leaked, silent, roles, long, *knobs)
+    measured = await client.fine_tuning.jobs.create(
+        model=model,
+        training_file=await uploaded(client, chat(8)),
+        validation_file=await uploaded(client, b'{"messages": [}\n'),
+        extra_body={"recipe": RECIPE, "gate": LOOSE},
+    )
+    jobs = (few, broken, leaked, silent, roles, long, *knobs, measured)
     async with working(gateway, base, tmp_path / "work", max_rows=50):
         ends = [await ended(client, job.id) for job in jobs]
     assert [job.status for job in ends] == ["failed"] * len(jobs)
@@ -205,11 +211,14 @@ async def test_a_file_that_must_not_be_trained_on_fails_the_job_with_a_code(
         ("too_many_rows", "training_file"),
         ("recipe_invalid", "recipe"),
         ("recipe_invalid", "recipe"),
+        ("recipe_invalid", "recipe"),
+        ("validation_file_invalid", "validation_file"),
     ]
     assert "Line 4" in errors[1].message
     assert "column 15" in errors[1].message
     assert "`ranks`" in errors[6].message
     assert "`rank`" in errors[7].message
+    assert errors[9].message.startswith("In the validation file: Line 1: column 15")
     # What was uploaded is as it was.
     assert (await client.files.content(few.training_file)).content == chat(8)
     assert not any((tmp_path / "work" / "jobs").iterdir())

@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    MistralConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+)
 
-from services.tuner.collation import BranchCollator, branch_mask
+from services.tuner.collation import BranchCollator, branch_mask, layer_masks
 from services.tuner.completion_loss import completion_loss
 from services.tuner.datasets.encoding import IGNORED, EncodedRow, encode_row
 from services.tuner.datasets.sharing import SharedRow, share_prefixes
@@ -68,6 +75,52 @@ def test_the_loss_is_that_of_the_rows_apart(base: Path, rows: list[EncodedRow]) 
         loss(share_prefixes(rows, most=1)), abs=1e-5
     )
     assert loss(share_prefixes(rows, most=1)) == pytest.approx(_plain_loss(model, rows), abs=1e-5)
+
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "max_position_embeddings": 128,
+    "sliding_window": 16,
+}
+MIXED = Gemma3TextConfig(**SMALL, layer_types=["sliding_attention", "full_attention"])
+
+
+@pytest.mark.parametrize("config", [MIXED, MistralConfig(**SMALL)], ids=["some layers", "all"])
+def test_rows_longer_than_the_base_s_window_are_learnt_as_they_will_be_served(
+    config: PretrainedConfig,
+) -> None:
+    torch.manual_seed(1)
+    made: Any = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    model = made.eval()
+    prompt = [n % 60 + 1 for n in range(40)]
+    rows = [EncodedRow([*prompt, a, a + 1], [IGNORED] * 41 + [a + 1]) for a in (3, 7)]
+    shared = share_prefixes(rows, most=2)
+    assert len(shared) == 1
+    batch = BranchCollator(0)([asdict(sequence) for sequence in shared])
+    labels = batch.pop("labels")
+    visible, positions = batch["attention_mask"], batch["position_ids"]
+
+    def loss(mask: Any) -> float:
+        with torch.no_grad():
+            given = {**batch, "attention_mask": mask}
+            hidden = model.model(**given, use_cache=False).last_hidden_state
+            return completion_loss(model, hidden, labels).item()
+
+    served = pytest.approx(_plain_loss(model, rows), abs=1e-5)
+    assert loss(layer_masks(config, visible, positions)) == served
+    assert loss(visible) != served, "without the window it is another model"
+
+
+def test_rows_within_the_window_need_no_mask_of_their_own() -> None:
+    mask = branch_mask(torch.tensor([[1] * 16]))
+    assert layer_masks(MIXED, mask, torch.arange(16)[None]) is mask
+    assert layer_masks(LlamaConfig(), mask, torch.arange(16)[None] + 9000) is mask
 
 
 def test_a_branch_sees_the_prefix_and_itself_only() -> None:
