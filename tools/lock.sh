@@ -29,6 +29,7 @@ compile gateway.lock 3.11 --extra gateway --extra tracing --constraint "$pins"
 compile retriever.lock 3.11 --extra retriever --extra tracing --constraint "$pins"
 compile retriever-onnx.lock 3.11 --extra retriever-onnx --extra tracing --constraint "$pins"
 compile tuner.lock 3.11 --extra tuner --extra tracing --constraint "$pins"
+compile operations.lock 3.11 --extra cli --constraint "$pins"
 # The agent lives in the engine's image, whose Python is 3.12.
 compile generator.lock 3.12 --extra generator --extra tracing --constraint "$pins"
 compile engine-cpu.lock 3.11 --extra engine-cpu --constraint "$pins"

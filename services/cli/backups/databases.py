@@ -30,6 +30,11 @@ class Database(Protocol):
     suffix: ClassVar[str]
     """Of the copy's file name; tells the kind of database."""
 
+    @property
+    def name(self) -> str:
+        """Where it is, without what is secret."""
+        ...
+
     def copy(self, target: Path) -> None:
         """Write one state of the database to a file."""
         ...
@@ -50,14 +55,17 @@ class Sqlite:
     suffix: ClassVar[str] = ".sqlite3"
     path: Path
 
+    @property
+    def name(self) -> str:
+        """The file."""
+        return str(self.path)
+
     def copy(self, target: Path) -> None:
         """Write one state of the database to a file.
 
         Raises:
-            CopyFailedError: there is no such database, or its copy is damaged.
+            CopyFailedError: its copy is damaged.
         """
-        if not self.path.is_file():
-            raise CopyFailedError(f"There is no database {self.path}; name the right home.")
         reading = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
         with (
             contextlib.closing(reading) as source,

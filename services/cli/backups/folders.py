@@ -12,6 +12,12 @@ STAGING = ".staging"
 """Where the artifact store has what is not whole yet."""
 
 
+def local_folder(url: str) -> Path | None:
+    """Tell which folder of this machine a URL names; none where it names an object store."""
+    protocol, _ = fsspec.core.split_protocol(url)
+    return Path(fsspec.core.url_to_fs(url)[1]) if protocol in (None, "file", "local") else None
+
+
 def copy_artifacts(url: str, target: Path) -> int:
     """Copy what is in an artifact store and not in the target yet; returns how many files."""
     filesystem, root = fsspec.core.url_to_fs(url)

@@ -11,9 +11,19 @@ from services.cli.backups.manifest import Manifest
 from services.cli.backups.places import Places
 from services.cli.failures import CommandError
 
+VARIABLES = {
+    "registry": "INKSTONE_GATEWAY_DATABASE_URL",
+    "catalogue": "INKSTONE_RETRIEVER_CATALOGUE_URL",
+}
+"""What names each database where it is not in its service's folder."""
+
 
 class NotEmptyError(CommandError):
     """Something is where a copy would go."""
+
+
+class NothingToCopyError(CommandError):
+    """Something that every installation has is not where it should be."""
 
 
 def take(places: Places, folder: Path, *, with_artifacts: bool = True) -> Manifest:
@@ -24,10 +34,12 @@ def take(places: Places, folder: Path, *, with_artifacts: bool = True) -> Manife
 
     Raises:
         NotEmptyError: the folder is not empty.
+        NothingToCopyError: a database or the artifacts' folder is not there.
         CommandError: a database cannot be copied.
     """
     if folder.exists() and any(folder.iterdir()):
         raise NotEmptyError(f"{folder} is not empty; name a new folder for each backup.")
+    _check_all_is_there(places, with_artifacts=with_artifacts)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     began = time.time()
     _copy_files(places, folder, with_artifacts=with_artifacts)
@@ -47,6 +59,23 @@ def take(places: Places, folder: Path, *, with_artifacts: bool = True) -> Manife
     )
     manifest.write(folder, taken)
     return taken
+
+
+def _check_all_is_there(places: Places, *, with_artifacts: bool) -> None:
+    """Refuse to call a backup whole that would lack what its places only seem not to hold."""
+    for name, database in places.databases.items():
+        if database.is_empty():
+            raise NothingToCopyError(
+                f"There is no {name} in {database.name}; name the right home, or the database by "
+                f"{VARIABLES[name]}."
+            )
+    kept = places.artifacts_folder
+    if with_artifacts and kept is not None and not kept.is_dir():
+        raise NothingToCopyError(
+            f"There is no folder {kept}, where the artifacts should be; mount or make it, name "
+            "another store by INKSTONE_GATEWAY_ARTIFACTS_URL, or leave artifacts out by "
+            "--no-artifacts."
+        )
 
 
 def _copy_files(places: Places, folder: Path, *, with_artifacts: bool) -> None:

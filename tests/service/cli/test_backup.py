@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from services.cli.backups.databases import CopyFailedError, Postgres
+from services.cli.backups.databases import Postgres
 from services.cli.backups.manifest import BackupDamagedError
 from services.cli.backups.places import places_of
 from services.cli.backups.restoring import put_back
-from services.cli.backups.taking import NotEmptyError, take
+from services.cli.backups.taking import NotEmptyError, NothingToCopyError, take
 from tests import postgres
 from tests.fakes.agent import eventually
 from tests.fakes.engine import FakeEngine
@@ -190,9 +190,9 @@ async def test_nothing_is_overwritten_and_nothing_damaged_is_put_back(tmp_path: 
 
 
 def test_a_home_without_databases_is_no_backup(tmp_path: Path) -> None:
-    with pytest.raises(CopyFailedError, match="There is no database"):
+    with pytest.raises(NothingToCopyError, match="There is no registry"):
         take(places_of(tmp_path / "nothing", {}), tmp_path / "backup")
-    assert not (tmp_path / "backup" / "manifest.json").exists()
+    assert not (tmp_path / "backup").exists()
 
 
 def test_a_password_is_not_in_the_list_of_processes() -> None:

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from services.cli.backups.databases import Postgres
+from services.cli.backups.places import places_of
 from services.generator.launching import Device, command
 from tests.unit.deploy.conftest import ENGINE_PORT, ROOT, engine_plan, engine_variables
 from tests.unit.deploy.test_images import stages
@@ -24,6 +26,7 @@ WITHOUT_GPU: dict[str, Any] = yaml.safe_load(
 PROMETHEUS = yaml.safe_load((DEPLOY / "compose" / "prometheus" / "prometheus.yml").read_text())
 OURS = {"gateway": "gateway", "retriever": "retriever", "agent": "generator", "tuner": "tuner"}
 """Our processes, and whose settings they read."""
+RUN_BY_HAND = "backup"
 
 PORTS = {
     ("gateway", 8000),
@@ -123,8 +126,11 @@ def test_a_container_is_unprivileged_pinned_healthy_and_comes_back(service: str)
     assert one["cap_drop"] == ["ALL"]
     assert one["security_opt"] == ["no-new-privileges:true"]
     assert any(str(place).startswith("/tmp") for place in one.get("tmpfs", ["/tmp"]))
-    assert "test" in one["healthcheck"]
-    assert one["restart"] == "unless-stopped"
+    if service == RUN_BY_HAND:
+        assert (one["restart"], one["healthcheck"]) == ("no", {"disable": True})
+    else:
+        assert "test" in one["healthcheck"]
+        assert one["restart"] == "unless-stopped"
     assert one["logging"]["options"]["max-size"]
     image, _, tag = one["image"].rpartition(":")
     assert image
@@ -152,6 +158,7 @@ def test_what_keeps_data_has_no_way_out() -> None:
         "qdrant",
         "gateway",
         "retriever",
+        "backup",
     }
 
 
@@ -163,6 +170,36 @@ def test_every_named_volume_is_declared_and_used() -> None:
         if not volume.startswith((".", "$"))
     }
     assert used == set(COMPOSE["volumes"])
+
+
+def test_a_backup_is_taken_when_asked_for_and_finds_what_the_services_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one} == {
+        RUN_BY_HAND: ["backup"]
+    }
+    one = SERVICES[RUN_BY_HAND]
+    for name, value in one["environment"].items():
+        monkeypatch.setenv(name, value)
+    for target, source in targets(RUN_BY_HAND).items():
+        (owner,) = {s for s in ("gateway", "retriever") if target in targets(s)}
+        assert targets(owner)[target] == source
+        (tmp_path / target).write_text("postgresql://inkstone:x@postgres:5432/inkstone")
+    monkeypatch.setenv("INKSTONE_SECRETS_DIR", str(tmp_path))
+    places = places_of(tmp_path / "home")
+    assert isinstance(places.registry, Postgres)
+    assert isinstance(places.catalogue, Postgres)
+    for owner, variable in (
+        ("gateway", "INKSTONE_GATEWAY_ARTIFACTS_URL"),
+        ("retriever", "INKSTONE_RETRIEVER_SPOOL_DIR"),
+    ):
+        place = SERVICES[owner]["environment"][variable]
+        assert one["environment"][variable] == place
+        volumes = {v for v in SERVICES[owner]["volumes"] if v.split(":")[1] in place}
+        assert volumes
+        assert volumes <= set(one["volumes"])
+    assert one["command"][:2] == ["sh", "-c"]
+    assert "/srv/backups" in {volume.rpartition(":")[2] for volume in one["volumes"]}
 
 
 @pytest.mark.parametrize(("process", "service"), OURS.items())

@@ -24,7 +24,9 @@ from tests.unit.deploy.conftest import ROOT
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 CHECK = runpy.run_path(str(ROOT / "deploy" / "healthcheck.py"))
 SERVICES = ["gateway", "retriever", "generator", "tuner"]
-LOCKS = [*SERVICES, "retriever-onnx"]
+OPERATIONS = "operations"
+"""The image of the command line."""
+LOCKS = [*SERVICES, "retriever-onnx", OPERATIONS]
 SHARED = ["contracts", "domain", "chassis"]
 APART = {"torch", "vllm"}
 """Installed by the Dockerfile itself, or part of the engine's own image."""
@@ -40,6 +42,8 @@ LOCAL_ONLY = {
     },
 }
 """What prepares the packaged models; a cluster brings its base as a folder."""
+NOT_ASKED_FOR = {"transformers", "sentence_transformers", "opentelemetry"}
+"""What the command line does without: models that judge answers, and the services' traces."""
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -112,6 +116,33 @@ def test_an_image_installs_all_that_its_service_needs_later(service: str) -> Non
         assert needed <= LOCAL_ONLY.get(service, set()), file.relative_to(ROOT)
 
 
+def test_the_image_of_the_command_line_installs_all_that_it_needs() -> None:
+    room = (ROOT / "services" / "cli").rglob("*.py")
+    modules = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in room]
+    begun = reached("services.cli.main")
+    files = reached(*modules, later=True)
+    assert ROOT / "services" / "cli" / "backups" / "taking.py" in files - begun
+    assert {file.relative_to(ROOT).parts[1] for file in files} == {*SHARED, "cli"}
+    for file in begun:
+        assert not missing(OPERATIONS, imports(file)), file.relative_to(ROOT)
+    for file in files:
+        needed = missing(OPERATIONS, imports(file, later=True))
+        assert needed <= NOT_ASKED_FOR, file.relative_to(ROOT)
+
+
+def test_the_image_of_the_command_line_starts_it_and_holds_the_programs_of_postgres() -> None:
+    stage = stages()[OPERATIONS].replace("\\\n", " ")
+    (started,) = re.findall(r"exec python -m (\S+)", stage)
+    assert ROOT / f"{started.replace('.', '/')}.py" in reached(started)
+    assert re.search(r"> /opt/inkstone/bin/inkstone\b", stage)
+    assert "PYTHONPATH=/srv/inkstone" in stage
+    (client,) = re.findall(r"^ARG POSTGRES=(\d+)$", stage, re.MULTILINE)
+    assert re.search(r'apt-get install .*"postgresql-client-\$\{POSTGRES\}"', stage)
+    compose = (ROOT / "deploy" / "compose.yaml").read_text()
+    (server,) = re.findall(r"image: postgres:(\d+)", compose)
+    assert int(client) >= int(server)
+
+
 def test_a_retriever_without_torch_starts_and_lacks_only_what_torch_needs() -> None:
     left_out = set(pins("retriever")) - set(pins("retriever-onnx"))
     assert {"sentence-transformers", "transformers"} <= left_out
@@ -169,13 +200,16 @@ def stages() -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-@pytest.mark.parametrize("stage", ["service", "generator"])
+@pytest.mark.parametrize("stage", ["service", "generator", OPERATIONS])
 def test_a_final_image_drops_root(stage: str) -> None:
     users = re.findall(r"^USER (\S+)$", stages()[stage], re.MULTILINE)
     assert users[-1] == "10001:10001"
 
 
-@pytest.mark.parametrize(("stage", "own"), [("service", "${SERVICE}"), ("generator", "generator")])
+@pytest.mark.parametrize(
+    ("stage", "own"),
+    [("service", "${SERVICE}"), ("generator", "generator"), (OPERATIONS, "cli")],
+)
 def test_a_final_image_copies_one_service_and_the_shared_rooms(stage: str, own: str) -> None:
     copied = re.findall(
         r"^COPY services/(\S+) /srv/inkstone/services/(\S*)$", stages()[stage], re.MULTILINE
@@ -190,7 +224,8 @@ def test_what_is_copied_exists_and_is_not_ignored() -> None:
     assert "*" in rules
     for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
         for source in sources.split():
-            for service in SERVICES if "${SERVICE}" in source else [""]:
+            locks = [OPERATIONS] if source.startswith("requirements/") else []
+            for service in [*SERVICES, *locks] if "${SERVICE}" in source else [""]:
                 path = Path(source.replace("${SERVICE}", service))
                 assert (ROOT / path).exists(), path
                 assert any(path.match(rule) or path.is_relative_to(rule) for rule in kept), path
