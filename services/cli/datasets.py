@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from services.cli.connection import Connection, connected
 from services.cli.failures import CommandError
 from services.contracts.assistants import Profile
 from services.contracts.datasets import DatasetPolicy, DatasetReport, Message
+from services.domain.datasets.examples import QUESTION_LABEL
 from services.domain.datasets.gate import Surroundings, checked
 from services.domain.datasets.lengths import TokenCounter
 from services.domain.datasets.prompts import system_of
@@ -28,7 +30,9 @@ def _datasets() -> None:
 
 
 @datasets.command("check")
-def check(
+@connected
+async def check(
+    connection: Connection,
     file: Annotated[Path, typer.Argument(help="Rows to train on, one JSON object a line.")],
     judged: Annotated[
         list[Path] | None,
@@ -36,6 +40,9 @@ def check(
     ] = None,
     profile: Annotated[
         Path | None, typer.Option(help="The profile that the adapter will be served with.")
+    ] = None,
+    assistant: Annotated[
+        str | None, typer.Option(help="In place of a profile: the assistant that is to have it.")
     ] = None,
     grounded: Annotated[
         bool, typer.Option("--grounded", help="The assistant serves with retrieved passages.")
@@ -50,16 +57,27 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Say what is wrong with a training file; the exit code is 1 when it must not be trained on."""
+    """Say what is wrong with a training file; the exit code is 1 when it must not be trained on.
+
+    Only `--assistant` asks a gateway.
+    """
+    if profile is not None and assistant is not None:
+        raise CommandError("Name either --profile or --assistant: what the adapter will serve.")
     policy = DatasetPolicy(
         rows_at_least=rows_at_least,
         max_tokens=max_tokens if base else None,
         accepted=accept or [],
     )
+    served = _profile(profile) if profile else None
+    if assistant is not None:
+        async with connection.gateway() as gateway:
+            stable = (await gateway.to_follow(assistant)).stable
+        served, grounded = stable.profile, grounded or stable.retrieval is not None
     around = Surroundings(
         judged=[question for one in judged or [] for question in _questions(one)],
-        system=system_of(_profile(profile)) if profile else None,
+        system=system_of(served) if served else None,
         grounded=grounded,
+        question_label=served.context.question_label if served else QUESTION_LABEL,
         counter=_counter(base) if base else None,
     )
     with file.open("rb") as lines:
@@ -122,7 +140,7 @@ def _questions(file: Path) -> list[str]:
 def _question(line: str) -> str | None:
     try:
         case: Any = json.loads(line)
-    except json.JSONDecodeError:
+    except ValueError:
         return None
     if not isinstance(case, dict):
         return None

@@ -172,7 +172,11 @@ def _rows(
         json.dumps(training_row(one, trained, [], grounded=False), ensure_ascii=False).encode()
         for one in reading.examples
     )
-    around = Surroundings(judged=[case.asked for case in cases], system=system_of(trained))
+    around = Surroundings(
+        judged=[case.asked for case in cases],
+        system=system_of(trained),
+        question_label=trained.context.question_label,
+    )
     return reading.examples, checked(written, around, policy)
 
 

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
+from services.contracts.assistants import ContextTemplate
 from services.contracts.datasets import Message
 
 INSTRUCTING = ("system", "developer")
 """Roles that instruct the model."""
 
+QUESTION_LABEL = ContextTemplate().question_label
+"""What a question stands behind, where no profile is known."""
+
+_PASSAGES = re.compile(rf"\A{re.escape(ContextTemplate().passages_label)}|^\[1\]", re.MULTILINE)
+
 
 def plain(text: str) -> str:
     """Fold what makes equal texts look different: width, case, composition and white space."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def bare(turn: str, label: str = QUESTION_LABEL) -> str:
+    """Take a question out of a user turn that opens with the label, or that shows passages first.
+
+    A turn that shows anything else asks about that, and stays as it is.
+    """
+    if label not in turn:
+        return turn
+    opened = list(_opening(label).finditer(turn))
+    if opened and _PASSAGES.search(turn, 0, opened[-1].start()):
+        return turn[opened[-1].end() :]
+    return turn[opened[0].end() :] if opened and opened[0].start() == 0 else turn
+
+
+@lru_cache(maxsize=16)
+def _opening(label: str) -> re.Pattern[str]:
+    """Match the start of a line that opens with the label."""
+    return re.compile(rf"^{re.escape(label)}\s+(?=\S)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -43,6 +69,20 @@ class Example:
         last = self.answers[-1][0] if self.answers else len(self.turns)
         said = [turn.content for turn in self.turns[:last] if turn.role == "user"]
         return said[-1] if said else ""
+
+    def asks(self, label: str = QUESTION_LABEL) -> list[str]:
+        """List the question of each trained answer, without passages and folded.
+
+        Args:
+            label: what a question stands behind where passages come before it.
+        """
+        trained, said, found = {place for place, _ in self.answers}, "", list[str]()
+        for place, turn in enumerate(self.turns):
+            if turn.role == "user":
+                said = turn.content
+            elif place in trained:
+                found.append(plain(bare(said, label)))
+        return found
 
     @cached_property
     def answers(self) -> list[tuple[int, str]]:

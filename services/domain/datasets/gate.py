@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from services.contracts.datasets import DatasetPolicy, DatasetReport, Finding
 from services.domain.datasets.amounts import repeats, sizes
+from services.domain.datasets.examples import QUESTION_LABEL
 from services.domain.datasets.labels import labels
 from services.domain.datasets.lengths import TokenCounter, measured
 from services.domain.datasets.likeness import leaks, near_duplicates
@@ -26,6 +27,8 @@ class Surroundings:
     """The system text that the assistant serves with."""
     grounded: bool = False
     """Whether the assistant serves with retrieved passages."""
+    question_label: str = QUESTION_LABEL
+    """What a question stands behind where passages come before it."""
     counter: TokenCounter | None = None
     """Counts tokens; without it lengths are not checked."""
 
@@ -46,7 +49,7 @@ def checked(lines: Iterable[bytes], around: Surroundings, policy: DatasetPolicy)
         *sizes(examples, policy),
         *repeats(examples, policy),
         *near_duplicates(examples, policy),
-        *leaks(examples, around.judged, policy),
+        *leaks(examples, around.judged, policy, label=around.question_label),
         *texts(examples),
         *prompts(examples, around.system, grounded=around.grounded),
         *labels(examples),

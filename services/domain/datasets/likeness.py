@@ -12,7 +12,7 @@ from functools import lru_cache
 from rensa import RMinHash, RMinHashLSH
 
 from services.contracts.datasets import DatasetPolicy, Finding
-from services.domain.datasets.examples import Example, plain
+from services.domain.datasets.examples import QUESTION_LABEL, Example, bare, plain
 from services.domain.datasets.findings import Kind, share
 
 LEAKED = Kind(
@@ -65,30 +65,46 @@ def alike(examples: Sequence[Example], policy: DatasetPolicy) -> list[int]:
 
 
 def leaks(
-    examples: Sequence[Example], judged: Sequence[str], policy: DatasetPolicy
+    examples: Sequence[Example],
+    judged: Sequence[str],
+    policy: DatasetPolicy,
+    *,
+    label: str = QUESTION_LABEL,
 ) -> Iterator[Finding]:
-    """Find rows whose question is among those that the adapter will be judged by.
+    """Find rows of which a trained answer is to a question that the adapter will be judged by.
+
+    Questions are compared without the passages that stand before them.
 
     Args:
         judged: the questions of the evaluation or validation set.
+        label: what a question stands behind where passages come before it.
     """
-    questions = [plain(example.question) for example in examples]
-    cases = {plain(question) for question in judged}
-    exact = [
-        example.line for example, asked in zip(examples, questions, strict=True) if asked in cases
-    ]
+    cases = {plain(bare(question, label)) for question in judged} - {""}
+    if not cases:
+        return
+    asked = [example.asks(label) for example in examples]
+    exact, rest = list[int](), list[tuple[int, list[str]]]()
+    for example, questions in zip(examples, asked, strict=True):
+        if cases.isdisjoint(questions):
+            rest.append((example.line, questions))
+        else:
+            exact.append(example.line)
     if exact:
         yield LEAKED.found(f"{share(len(exact), len(examples))} ask what a case asks", exact)
-    both = _distinctive([*questions, *sorted(cases)])
-    index, near = _Index(policy.alike_from), list[int]()
-    for number, text in enumerate(both[len(questions) :]):
-        index.add(number, text)
-    for example, asked, text in zip(examples, questions, both, strict=False):
-        if asked not in cases and next(index.like(text), None) is not None:
-            near.append(example.line)
-    if near:
+    close = _nearly({one for questions in asked for one in questions}, cases, policy.alike_from)
+    if near := [line for line, questions in rest if not close.isdisjoint(questions)]:
         told = f"{share(len(near), len(examples))} ask nearly what a case asks"
         yield NEARLY_LEAKED.found(told, near)
+
+
+def _nearly(questions: set[str], cases: set[str], threshold: float) -> set[str]:
+    """Choose the questions that are like one of the cases and are none."""
+    both = sorted(questions | cases)
+    texts = dict(zip(both, _distinctive(both), strict=True))
+    index = _Index(threshold)
+    for number, case in enumerate(sorted(cases)):
+        index.add(number, texts[case])
+    return {one for one in questions - cases if next(index.like(texts[one]), None) is not None}
 
 
 class _Index:

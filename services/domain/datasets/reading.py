@@ -37,6 +37,9 @@ TRAILING = Kind(
 UNREADABLE = frozenset(kind.code for kind in (BROKEN, SHAPE, ROLES, NO_ANSWER))
 """What no one can accept: these rows would be lost."""
 
+TOLD = 3
+"""How many different faults of a kind a finding tells."""
+
 
 @dataclass(slots=True)
 class Reading:
@@ -48,7 +51,7 @@ class Reading:
 
 def read_examples(lines: Iterable[bytes]) -> Reading:
     """Read the lines of a training file; empty ones are skipped."""
-    reading, refused = Reading(), defaultdict[tuple[Kind, str], list[int]](list)
+    reading, refused = Reading(), defaultdict[Kind, _Refused](_Refused)
     for number, line in enumerate(lines, start=1):
         text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if not text.strip():
@@ -56,13 +59,38 @@ def read_examples(lines: Iterable[bytes]) -> Reading:
         try:
             example = _example(number, text)
         except _RefusedError as refusal:
-            refused[refusal.kind, str(refusal)].append(number)
+            refused[refusal.kind].add(number, str(refusal))
             continue
         if example.turns[-1].role != "assistant":
-            refused[TRAILING, "the row goes on after its last answer"].append(number)
+            refused[TRAILING].add(number, "the row goes on after its last answer")
         reading.examples.append(example)
-    reading.findings = [kind.found(said, rows) for (kind, said), rows in refused.items()]
+    reading.findings = [kind.found(lines.told, lines.rows) for kind, lines in refused.items()]
     return reading
+
+
+@dataclass(slots=True)
+class _Refused:
+    """The lines that have faults of one kind."""
+
+    rows: list[int] = field(default_factory=list)
+    first: dict[str, int] = field(default_factory=dict)
+    """The first different faults, each with the first line that has it."""
+    others: bool = False
+    """Whether there are more different faults than those."""
+
+    def add(self, number: int, said: str) -> None:
+        self.rows.append(number)
+        if said not in self.first and len(self.first) == TOLD:
+            self.others = True
+        else:
+            self.first.setdefault(said, number)
+
+    @property
+    def told(self) -> str:
+        if len(self.first) == 1:
+            return next(iter(self.first))
+        faults = [f"line {line}, {said}" for said, line in self.first.items()]
+        return "; ".join([*faults, "and others"] if self.others else faults)
 
 
 class _RefusedError(Exception):
@@ -78,6 +106,8 @@ def _example(number: int, line: bytes) -> Example:
         raise _RefusedError(BROKEN, f"byte {error.start + 1} of the line is not UTF-8") from error
     except json.JSONDecodeError as error:
         raise _RefusedError(BROKEN, f"column {error.colno}: {error.msg}") from error
+    except ValueError as error:
+        raise _RefusedError(BROKEN, "a number has too many digits") from error
     except RecursionError as error:
         raise _RefusedError(BROKEN, "the line is nested too deeply") from error
     try:

@@ -128,10 +128,8 @@ def faults(case: EvaluationCase) -> Iterator[str]:
             yield f"the pattern {check.pattern!r} is none: {fault}"
         if isinstance(check, JsonSchema) and (fault := shape.schema_fault(check.json_schema)):
             yield f"the schema is none: {fault}"
-        if isinstance(check, Label):
-            wanted = check.expected or case.expected or ""
-            if wanted not in check.labels:
-                yield f"{wanted!r} is none of the labels {', '.join(check.labels)}"
+        if isinstance(check, Label) and (fault := matching.label_fault(check, case.expected)):
+            yield fault
         if (
             isinstance(check, Length)
             and check.at_most is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import regex
 
 from services.contracts.evaluation_cases import (
@@ -14,13 +16,23 @@ from services.contracts.evaluation_cases import (
 )
 from services.contracts.evaluations import CheckResult, Method
 from services.domain.evaluation.answers import Answer
-from services.domain.evaluation.texts import folded, normalised, numbers, without_markers
+from services.domain.evaluation.texts import (
+    folded,
+    normalised,
+    numbers,
+    trimmed,
+    without_markers,
+    worded,
+)
 
 REGEX_SECONDS = 1.0
 """How long one regular expression may look; a pattern can take for ever on an unlucky text."""
 
 SHOWN_CHARACTERS = 80
 """How much of a text a reason shows."""
+
+_AROUND = regex.escape(".,!?:;…。、\"'`*()[]{}“”‘’")
+"""Punctuation that may stand beside a label."""
 
 
 def exact(check: Exact, expected: str | None, answer: Answer) -> CheckResult:
@@ -31,7 +43,7 @@ def exact(check: Exact, expected: str | None, answer: Answer) -> CheckResult:
 
 
 def normal(check: Normalised, expected: str | None, answer: Answer) -> CheckResult:
-    """Compare what is left when case, signs and markers are gone."""
+    """Compare words and numbers, whatever their case, punctuation and markers."""
     wanted = check.any_of or [expected or ""]
     said = normalised(answer.text)
     passed = said in {normalised(text) for text in wanted}
@@ -84,8 +96,9 @@ def pattern_fault(text: str) -> str | None:
 def label(check: Label, expected: str | None, answer: Answer) -> CheckResult:
     """Find the one label that an answer names, and compare it."""
     wanted = check.expected or expected or ""
-    named = _named(check.labels, normalised(answer.text))
-    passed = [normalised(wanted)] == named
+    read = _reading(check.labels)
+    named = _named(set(map(read, check.labels)), read(answer.text))
+    passed = [read(wanted)] == named
     said = " and ".join(named) or f"no label in {short(answer.text)}"
     return told(check.kind, passed=passed, why=f"{said} against {wanted}")
 
@@ -127,12 +140,33 @@ def one_of(texts: list[str]) -> str:
     return " or ".join(map(short, texts[:3])) + (", ..." if len(texts) > 3 else "")
 
 
-def _named(labels: list[str], text: str) -> list[str]:
+def label_fault(check: Label, expected: str | None) -> str | None:
+    """Say why no answer can name the expected label; None when one can."""
+    wanted = check.expected or expected or ""
+    if wanted not in check.labels:
+        return f"{wanted!r} is none of the labels {', '.join(check.labels)}"
+    if not trimmed(wanted):
+        return f"the label {wanted!r} is blank or a citation, which no answer can be read to name"
+    return None
+
+
+def _reading(labels: list[str]) -> Callable[[str], str]:
+    """Choose how labels are read: by their words, unless one has none or two have the same."""
+    words = set(map(worded, labels))
+    if "" not in words and len(words) == len(set(map(trimmed, labels))):
+        return normalised
+    return trimmed
+
+
+def _named(labels: set[str], text: str) -> list[str]:
     """List the labels that stand in a text as words; a label within a longer one does not count."""
     found, rest = [], f" {text} "
-    for name in sorted(map(normalised, labels), key=len, reverse=True):
-        # Korean particles follow a label without a space.
-        place = regex.compile(rf"(?<=\s){regex.escape(name)}(?=\s|[은는이가을를의로입이다요]|$)")
+    for name in sorted(labels, key=lambda one: (-len(one), one)):
+        # Korean particles follow a label without a space; 5 does not stand in 1.5.
+        place = regex.compile(
+            rf"(?<=[\s{_AROUND}])(?<!\d[.,]){regex.escape(name)}"
+            rf"(?=[\s{_AROUND}은는이가을를의로입이다요]|$)(?![.,]\d)"
+        )
         if name and place.search(rest):
             found.append(name)
             rest = place.sub(" ", rest)

@@ -5,9 +5,24 @@ from __future__ import annotations
 import re
 import unicodedata
 
+import regex
+
 from services.domain.citations import find_markers
 
-_SPACE_AND_SIGNS = re.compile(r"[\W_]+")
+_MONEY = re.compile(r"(?<!\w)-[$€£¥₩](?=\.?\d)")
+_COUNTING = (
+    # The sign of a number, and its point; those of `2024.05.01` part numbers as hyphens would.
+    r"(?<!\w)-(?=\.?\d)",
+    r"(?<![\w.])\.(?=\d)",
+    r"(?<=\d)(?<!\d\.\d+)\.(?=\d)(?!\d+\.\d)",
+    # What tells `C++` from `C#`, 18 from `18+` and `A` from `A-`.
+    r"(?<=[0-9a-z])[+#]{1,2}(?![+#0-9a-z])",
+    r"(?<=[0-9a-z][+#])[+#](?![+#0-9a-z])",
+    r"(?<=(?<!\w)[a-z])-(?![0-9a-z-])",
+)
+"""Signs that a text is compared with, as they stand in it."""
+_SPACE_AND_SIGNS = regex.compile(rf"(?:(?!{'|'.join(_COUNTING)})[\W_])+")
+_PUNCTUATION = " .,!?:;…。、\"'`*“”‘’"
 _TOKEN = re.compile(r"[0-9]+(?:[.,][0-9]+)*|[가-힣]|[\u3040-\u30ff\u4e00-\u9fff]|[^\W0-9_가-힣]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?。…])(?:\s?\[[0-9,\s]{1,32}\])*(?=\s|$)|\n+")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|approx|No|Dr|Mr|Ms|Mrs|St)|\b[A-Z])\.$")
@@ -37,8 +52,27 @@ def folded(text: str) -> str:
 
 
 def normalised(text: str) -> str:
-    """Reduce a text to its words: no markers, no signs, one case, one width, single spaces."""
-    return _SPACE_AND_SIGNS.sub(" ", folded(without_markers(text))).strip()
+    """Reduce a text to its words and numbers: no markers, one case, one width, single spaces.
+
+    The sign and the point of a number stay. A text that has no words is its signs.
+    """
+    return worded(text) or trimmed(text) or folded(text)
+
+
+def worded(text: str) -> str:
+    """Reduce a text to its words and numbers; empty when it has none."""
+    words: str = _SPACE_AND_SIGNS.sub(" ", _MONEY.sub("-", _unmarked(text)))
+    return words.strip()
+
+
+def trimmed(text: str) -> str:
+    """Fold a text without its markers and the punctuation around it; other signs stay."""
+    whole = _unmarked(text)
+    return whole.strip(_PUNCTUATION) or whole
+
+
+def _unmarked(text: str) -> str:
+    return folded(without_markers(text)).replace("−", "-")
 
 
 def tokens(text: str) -> list[str]:

@@ -116,7 +116,7 @@ def _typed(value: Any) -> dict[str, str]:
 def _object(answer: str) -> dict[str, Any] | None:
     try:
         read = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return read if isinstance(read, dict) else None
 

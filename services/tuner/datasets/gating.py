@@ -39,7 +39,10 @@ def gated(
         RowError: the worst error's code, with all of them in its message.
     """
     around = Surroundings(
-        judged=judged, system=system_of(profile) if profile else None, grounded=grounded
+        judged=judged,
+        system=system_of(profile) if profile else None,
+        grounded=grounded,
+        question_label=(profile or Profile()).context.question_label,
     )
     with rows.open("rb") as lines:
         report = checked(lines, around, policy)

@@ -1,8 +1,8 @@
 """Which conversations of a training file are held out, so that the adapter is judged by them.
 
 One in ten, at least 20 and at most 200, drawn by the seed among those whose question stands once in
-the file: a question that stands twice would be trained on all the same. A file of fewer than 100
-conversations is not split, because too few would be left on either side.
+the file, passages aside: a question that stands twice would be trained on all the same. A file of
+fewer than 100 conversations is not split, because too few would be left on either side.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from services.domain.datasets.examples import Example, plain
+from services.domain.datasets.examples import QUESTION_LABEL, Example
 
 SHARE = 0.1
 """Of the file's conversations."""
@@ -23,15 +23,27 @@ SMALLEST_FILE = 100
 """A file of fewer conversations is not split."""
 
 
-def held_out(examples: Sequence[Example], *, share: float | None, seed: int) -> list[Example]:
+def held_out(
+    examples: Sequence[Example],
+    *,
+    share: float | None,
+    seed: int,
+    label: str = QUESTION_LABEL,
+) -> list[Example]:
     """Choose the conversations that are held out, in the order of the file.
 
     Args:
         share: of the conversations; by the rule when None, and none when 0.
+        label: what a question stands behind where passages come before it.
     """
     wanted = _wanted(len(examples), share)
-    asked = Counter(plain(example.question) for example in examples)
-    alone = [one for one in examples if one.question.strip() and asked[plain(one.question)] == 1]
+    asks = [example.asks(label) for example in examples]
+    rows = Counter(question for questions in asks for question in set(questions))
+    alone = [
+        example
+        for example, questions in zip(examples, asks, strict=True)
+        if questions and questions[-1] and rows[questions[-1]] == 1
+    ]
     return drawn(alone, most=wanted, seed=seed)
 
 

@@ -53,7 +53,9 @@ def prepare(run: TrainingRun) -> Prepared:
     apart = _set_apart(run, examples)
     lines = {one.line for one in apart}
     trained = [one for one in examples if one.line not in lines]
-    findings += leaks(trained, [one.question for one in apart], run.gate) if apart else []
+    if apart:
+        asked = [one.question for one in apart]
+        findings += leaks(trained, asked, run.gate, label=_label(run))
     return Prepared(
         trained=rows_of(trained),
         measured=rows_of(validation or apart),
@@ -89,7 +91,13 @@ def _check_budget(file: Path, most: int | None) -> None:
 def _set_apart(run: TrainingRun, examples: Sequence[Example]) -> list[Example]:
     if run.judging.cases or run.judging.validation or run.report is None:
         return []
-    return held_out(examples, share=run.judging.holdout, seed=run.recipe.seed)
+    share, seed = run.judging.holdout, run.recipe.seed
+    return held_out(examples, share=share, seed=seed, label=_label(run))
+
+
+def _label(run: TrainingRun) -> str:
+    """Say what stands before the question of a row that shows passages."""
+    return (run.profile or Profile()).context.question_label
 
 
 def _cases(
@@ -101,9 +109,7 @@ def _cases(
         drawn(apart, most=MOST, seed=run.recipe.seed),
         judging_by([one.answer for one in examples]),
         instructed=bool(run.profile and system_of(run.profile)),
-        asked_after=(run.profile or Profile()).context.question_label
-        if run.judging.grounded
-        else None,
+        asked_after=_label(run) if run.judging.grounded else None,
     )
     return list(found)
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from services.contracts.datasets import TrainingRow
+from services.contracts.datasets import DatasetPolicy, TrainingRow
 from services.domain.datasets.examples import Example
+from services.domain.datasets.likeness import leaks
 from services.domain.evaluation.answers import Answer
 from services.domain.evaluation.judging import judge
+from services.domain.passages import Source, grounded_turn
 from services.tuner.datasets.cases import cases_of, judging_by
 from services.tuner.datasets.holdout import FEWEST, MOST, SMALLEST_FILE, held_out
 
@@ -52,6 +54,28 @@ def test_a_question_that_stands_twice_is_not_held_out() -> None:
     twice = [example(n + 1, f"질문 {n // 2}?", "답") for n in range(200)]
     alone = example(201, "혼자?", "답")
     assert held_out([*twice, alone], share=None, seed=1) == [alone]
+
+
+def grounded(line: int, question: str) -> Example:
+    sources = [Source(f"Paper {line}", f"Text {line}.")]
+    return example(line, grounded_turn(question, sources), "답")
+
+
+def test_a_question_that_stands_with_two_sets_of_passages_is_not_held_out() -> None:
+    twice = [grounded(n + 1, f"질문 {n % 60}?") for n in range(120)]
+    once = [grounded(n + 1, f"질문 {n}?") for n in range(120, 180)]
+    apart = held_out([*twice, *once], share=None, seed=1)
+    assert len(apart) == FEWEST
+    lines = {one.line for one in apart}
+    assert lines <= set(range(121, 181))
+    trained = [one for one in [*twice, *once] if one.line not in lines]
+    assert list(leaks(trained, [one.question for one in apart], DatasetPolicy())) == []
+
+
+def test_a_question_that_another_conversation_begins_with_is_not_held_out() -> None:
+    first = [{"role": "user", "content": "둘?"}, {"role": "assistant", "content": "예."}]
+    rows = [example(1, "하나?", "답"), example(2, "둘?", "답"), example(3, "셋?", "답", *first)]
+    assert [one.line for one in held_out(rows, share=1.0, seed=1)] == [1, 3]
 
 
 def passes(answers: list[str], expected: str, said: str) -> bool:

@@ -227,4 +227,24 @@ def test_lines_in_another_encoding_or_with_a_byte_order_mark_are_told_apart() ->
     lines = [b"\xef\xbb\xbf" + row.encode(), row.encode("cp949"), b"[" * 100_000]
     report = checked(lines, Surroundings(), DatasetPolicy())
     assert report.rows == 1
-    assert sorted(one.rows[0] for one in report.errors if one.code == "row_not_json") == [2, 3]
+    (broken,) = [one for one in report.errors if one.code == "row_not_json"]
+    assert broken.rows == [2, 3]
+    assert "line 3, the line is nested too deeply" in broken.message
+
+
+def test_a_number_of_too_many_digits_is_a_line_that_cannot_be_read() -> None:
+    report = report_of([*clean_rows(), '{"messages": ' + "7" * 5000 + "}"])
+    (broken,) = report.errors
+    assert (broken.code, broken.rows) == ("row_not_json", [201])
+    assert broken.message == "a number has too many digits"
+
+
+def test_thousands_of_broken_lines_are_one_finding_that_names_the_first() -> None:
+    rows = ['{"messages": [{"content": "' + "x" * n + '" quoted" }]}' for n in range(3000)]
+    (broken,) = [one for one in report_of(rows).findings if one.code == "row_not_json"]
+    assert broken.count == 3000
+    assert broken.rows == list(range(1, 21))
+    assert len(broken.message) < 400
+    assert broken.message.startswith("line 1, column 30: ")
+    assert "line 2, column 31: " in broken.message
+    assert broken.message.endswith("; and others")

@@ -39,6 +39,8 @@ def one(check: dict[str, Any], text: str, expected: str | None = None, **answer:
     [
         ({"kind": "exact", "any_of": ["14 days"]}, " 14 days\n", "14 Days"),
         ({"kind": "normalised", "any_of": ["14 days"]}, "14 Days! [1]", "within 14 days"),
+        ({"kind": "normalised", "any_of": ["-5"]}, "−5.", "5"),
+        ({"kind": "normalised", "any_of": ["○"]}, " ○ ", "×"),
         ({"kind": "contains", "any_of": ["14 days", "two weeks"]}, "In TWO WEEKS.", "a week"),
         ({"kind": "contains", "all_of": ["14", "refund"]}, "refund in 14 days", "14 days"),
         ({"kind": "contains", "none_of": ["sorry"]}, "14 days", "Sorry, no."),
@@ -81,6 +83,32 @@ def test_a_korean_label_may_bear_a_particle() -> None:
     check = {"kind": "label", "labels": ["긍정", "부정"]}
     assert one(check, "이 리뷰는 긍정입니다.", expected="긍정")
     assert not one(check, "부정적인 면과 긍정", expected="부정")
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "named"),
+    [
+        (["+", "-"], "+", "+"),
+        (["+", "-"], "정답은 - 입니다.", "-"),
+        (["○", "×"], "○입니다.", "○"),
+        (["○", "×"], "정답: ×", "×"),
+        (["C", "C++", "C#"], "C++입니다.", "C++"),
+        (["C", "C++", "C#"], "It is C.", "C"),
+        (["A", "A-", "A+"], "A-입니다", "A-"),
+        (["-1", "0", "1"], "-1", "-1"),
+        (["!", "!?"], "!?", "!?"),
+        (["긍정", "긍정(?)", "부정"], "긍정(?)", "긍정(?)"),
+        (["긍정", "긍정.", "부정"], "긍정", "긍정."),
+        (["1", "5"], "1.5", None),
+    ],
+)
+def test_labels_that_only_signs_tell_apart_are_told_apart(
+    labels: list[str], text: str, named: str | None
+) -> None:
+    check = {"kind": "label", "labels": labels}
+    passed = [label for label in labels if one(check, text, expected=label)]
+    assert (named in passed) if named else not passed
+    assert len({label.strip(".") for label in passed}) <= 1
 
 
 def test_a_pattern_that_takes_for_ever_fails_in_time() -> None:
@@ -181,6 +209,8 @@ def test_the_language_of_the_question_is_wanted_when_none_is_named() -> None:
         ({"checks": [{"kind": "json_schema", "json_schema": {"type": "nope"}}]}, "schema"),
         ({"checks": [{"kind": "json_schema", "json_schema": {"$ref": "http://x/y"}}]}, "outside"),
         ({"expected": "c", "checks": [{"kind": "label", "labels": ["a", "b"]}]}, "labels"),
+        ({"expected": " ", "checks": [{"kind": "label", "labels": [" ", "b"]}]}, "blank"),
+        ({"expected": "[1]", "checks": [{"kind": "label", "labels": ["[1]", "b"]}]}, "citation"),
         ({"checks": [{"kind": "length", "at_least": 5, "at_most": 1}]}, "no length"),
     ],
 )

@@ -41,6 +41,45 @@ def test_normalising_forgets_case_width_signs_and_markers() -> None:
     assert without_markers("오늘 [1] 갑니다 [2].") == "오늘 갑니다."
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("-5", "5"),
+        ("영하 -5도", "영하 5도"),
+        ("-$5", "$5"),
+        ("1.5배", "15배"),
+        ("1.5", "1,5"),
+        (".5", "5"),
+        ("C++", "C#"),
+        ("C++입니다", "C입니다"),
+        ("18+", "18"),
+        ("A-", "A"),
+        ("○", "×"),
+        ("+", "-"),
+        ("[1]", "[2]"),
+    ],
+)
+def test_signs_that_make_another_answer_stay(one: str, other: str) -> None:
+    assert normalised(one) != normalised(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("(-5)", "−5."),
+        ("+5", "5"),
+        ("2024.05.01.", "2024-05-01"),
+        ("10-15일", "10~15일"),
+        ("- 사과", "사과"),
+        ("Is it C++?", "is it c++"),
+        ("e-mail", "e mail"),
+        ("○.", "○"),
+    ],
+)
+def test_signs_that_only_part_words_are_forgotten(one: str, other: str) -> None:
+    assert normalised(one) == normalised(other)
+
+
 def test_hangul_is_compared_by_the_syllable_and_latin_by_the_word() -> None:
     found = tokens("환불은 14일, Refund-Policy 1.5")
     assert found == ["환", "불", "은", "14", "일", "refund", "policy", "1.5"]
