@@ -13,6 +13,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+import structlog
+
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import InvalidRequest, NotFound, ServiceError
 from services.contracts.evaluation_cases import EvaluationCase
@@ -49,6 +51,8 @@ from services.gateway.registry.training_jobs import JobLimits, Made
 from services.gateway.registry.versions import Expected
 
 _MOST_CASES = 10_000
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +138,18 @@ class TrainingDesk:
                 training_jobs.check_version(job, expected)
                 return await steered[action](change, job_id)
 
-            return await idempotency.once(change, attempt, f"{action} {job_id}", act, TrainingJob)
+            what = f"{action} {job_id}"
+            job = await idempotency.once(change, attempt, what, act, TrainingJob)
+        if training_jobs.is_over(job.status):
+            await self._forget(job_id)
+        return job
 
     async def claim(self, actor: Actor, wish: JobClaim) -> Lease | None:
         """Give a worker a job, or nothing."""
-        return await training_leases.claim(self.registry, actor, wish, self.limits)
+        lease, hopeless = await training_leases.claim(self.registry, actor, wish, self.limits)
+        for job_id in hopeless:
+            await self._forget(job_id)
+        return lease
 
     async def renew(self, actor: Actor, job_id: str, renewal: LeaseRenewal) -> LeaseState:
         """Prolong a worker's lease."""
@@ -156,18 +167,39 @@ class TrainingDesk:
         job = await training_leases.held_by(self.registry, job_id, result.worker)
         made, cases = Made(), list[EvaluationCase]()
         if result.status == "succeeded":
+            if job.status != "running":
+                return await self._heard_before(job, result)
             try:
                 made, cases = await self._take_over(job, result)
             except ServiceError as error:
                 if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise
+                again = await training_leases.held_by(self.registry, job_id, result.worker)
+                if again.status != "running":
+                    return await self._heard_before(again, result)
                 refused = {"status": "failed", "error": error.message, "code": error.code}
                 result = result.model_copy(update=refused)
 
         async def judged(change: Change) -> JobEvaluation | None:
             return await self.judge.begin(change, job, str(made.adapter_version), cases)
 
-        await training_jobs.finish(self.registry, actor, job, result, made, judged)
+        status = await training_jobs.finish(self.registry, actor, job, result, made, judged)
+        if training_jobs.is_over(status):
+            await self._forget(job_id)
+        return None
+
+    async def _heard_before(self, job: TrainingJob, result: JobResult) -> None:
+        """Take a result that is told again, of a job whose files may be gone by now."""
+        if job.status != result.status:
+            raise training_jobs.lost(job.id)
+        await self._forget(job.id)
+
+    async def _forget(self, job_id: str) -> None:
+        """Remove what a job that has ended left in the store: its rows, and what was taken over."""
+        try:
+            await self.artifacts.delete_folder(training_jobs.folder(job_id))
+        except OSError:
+            _log.exception("training.files_left", job=job_id)
 
     async def _take_over(
         self, job: TrainingJob, result: JobResult

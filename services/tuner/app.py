@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -36,6 +37,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 async def work_once(settings: Settings, job: str | None) -> bool:
-    """Work on one job without serving anything, and tell whether there was one."""
-    async with open_resources(settings, open_registry()) as resources:
-        return await resources.worker.once(job, settings.claim_seconds)
+    """Work on one job without serving anything, and tell whether there was one.
+
+    A stop signal ends the process once the job is given back.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        async with open_resources(settings, open_registry()) as resources:
+            return await resources.worker.once(job, settings.claim_seconds)
+    except asyncio.CancelledError:
+        raise SystemExit(128 + signal.SIGTERM) from None

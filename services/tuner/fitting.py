@@ -23,9 +23,10 @@ from services.tuner.completion_loss import CompletionTrainer
 from services.tuner.datasets.batching import training_order
 from services.tuner.datasets.encoding import EncodedRow, count_tokens, encode_rows
 from services.tuner.datasets.preparing import Prepared
-from services.tuner.datasets.rows import Row
+from services.tuner.datasets.rows import Row, dataset_hash
 from services.tuner.datasets.sharing import SharedRow, share_prefixes
 from services.tuner.export import export_adapter
+from services.tuner.finished import finished_in, manifest_in
 from services.tuner.history import CURVE_FILE, RESULTS_FILE, History
 from services.tuner.keeping import Keeper, kept_in, marks_of
 from services.tuner.model import adapted_model
@@ -44,6 +45,9 @@ def fit(run: TrainingRun, data: Prepared, lines: ProgressLines) -> AdapterManife
         RecipeUnavailable: when this machine cannot train so.
         PreflightError: when the result could not be served.
     """
+    before = _finished_before(run, lines)
+    if before is not None:
+        return before
     torch.set_num_threads(run.recipe.threads)
     tokenizer = AutoTokenizer.from_pretrained(run.base)
     trained = _encoded(run, data.trained, tokenizer)
@@ -71,11 +75,25 @@ def fit(run: TrainingRun, data: Prepared, lines: ProgressLines) -> AdapterManife
     valid = trainer.evaluate() if measured else {}
     shape = export_adapter(model, run.out, base_model=run.base_model)
     manifest = manifest_of(run, count, data, {**result.metrics, **valid})
-    write_manifest(run.out, manifest)
     _write_report(run, data, trainer)
-    shutil.rmtree(run.checkpoints, ignore_errors=True)
     kept = [_kept(run, manifest, step, trainer) for step in kept_in(run.kept)]
+    # Last, because what has a manifest is finished; a run that is killed before goes on.
+    write_manifest(run.out, manifest)
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
     lines.write("done", out=str(run.out), rank=shape.rank, tensors=shape.tensors, kept=kept)
+    return manifest
+
+
+def _finished_before(run: TrainingRun, lines: ProgressLines) -> AdapterManifest | None:
+    """Tell of the same training that was killed when it had nothing left to do."""
+    manifest = manifest_in(run.out) if run.resume else None
+    finished = finished_in(run.out, run.report, run.kept)
+    if manifest is None or finished is None or manifest.training.command != run.command:
+        return None
+    if manifest.training.dataset_hash != dataset_hash(run.rows):
+        return None
+    kept = [one.model_dump(exclude={"adapter_version"}) for one in finished.kept]
+    lines.write("done", out=str(run.out), kept=kept)
     return manifest
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.chassis.http import Peer
-from services.contracts.jobs import JobClaim, JobResult, Lease, LeaseRenewal, LeaseState
+from services.contracts.jobs import (
+    JobClaim,
+    JobResult,
+    JobsAsked,
+    JobsOver,
+    Lease,
+    LeaseRenewal,
+    LeaseState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +37,9 @@ class JobQueue:
     async def finish(self, job: str, result: JobResult) -> None:
         """Say how a job ended."""
         await self.peer.json("POST", f"/internal/jobs/{job}/finish", body=result.model_dump())
+
+    async def over(self, jobs: Sequence[str]) -> list[str]:
+        """Ask which jobs have ended or are not known."""
+        body = JobsAsked(jobs=list(jobs)).model_dump()
+        reply = await self.peer.json("POST", "/internal/jobs/over", body=body)
+        return JobsOver.received(reply).jobs

@@ -18,6 +18,9 @@ _events = tables.training_events
 BY_GATEWAY = 0
 """The attempt under which the gateway's own events stand."""
 
+_SILENT = "The worker fell silent at step "
+"""Begins the event of a worker that was lost; what was lost before is counted by it."""
+
 
 async def add(change: Change, job: str, attempt: int, events: Sequence[TrainingEvent]) -> None:
     """Write events down; those that came before change nothing."""
@@ -47,6 +50,30 @@ async def say(
     number = max(said, default=0) + 1
     event = TrainingEvent(number=number, at=change.now, level=level, message=message)
     await add(change, job, BY_GATEWAY, [event])
+
+
+async def say_silent(change: Change, job: str, step: int) -> None:
+    """Write down that a job is taken from a worker that fell silent."""
+    await say(change, job, f"{_SILENT}{step}", "warn")
+
+
+async def silences(change: Change, job: str, step: int) -> int:
+    """Count the workers that fell silent, this one included, since the job last got any further.
+
+    Args:
+        step: where the worker stood that is silent now.
+    """
+    said = await change.connection.scalars(
+        select(_events.c.message)
+        .where(_events.c.job == job, _events.c.attempt == BY_GATEWAY)
+        .where(_events.c.message.startswith(_SILENT, autoescape=True))
+        .order_by(_events.c.number)
+    )
+    reached, count = 0, 0
+    for at in [*(int(message.removeprefix(_SILENT)) for message in said), step]:
+        count = 1 if at > reached else count + 1
+        reached = max(at, reached)
+    return count
 
 
 async def listed(

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import Conflict, NotFound, Overloaded
 from services.contracts.fine_tuning import JobEvaluation
 from services.contracts.jobs import (
     JobResult,
+    JobStatus,
     TrainedCheckpoint,
     TrainingJob,
     TrainingSpec,
@@ -29,6 +30,9 @@ RETRY_SECONDS = 60.0
 _jobs = tables.training_jobs
 
 _OPEN = ("queued", "running", "paused")
+
+_STOPPED: tuple[JobStatus, ...] = ("paused", "queued", "cancelled")
+"""What a job may be once its worker has stopped and kept what it has."""
 
 
 class TooManyJobs(Overloaded):
@@ -75,19 +79,24 @@ def new_job_id() -> str:
     return f"job_{token_hex(8)}"
 
 
+def folder(job_id: str) -> str:
+    """Name the artifact folder that holds everything of a job; no one reads it once it ended."""
+    return f"jobs/{job_id}"
+
+
 def input_folder(job_id: str) -> str:
     """Name the artifact folder that holds a job's rows."""
-    return f"jobs/{job_id}/input"
+    return f"{folder(job_id)}/input"
 
 
 def output_folder(job: TrainingJob) -> str:
     """Name the artifact folder for a job's adapter; each attempt has its own."""
-    return f"jobs/{job.id}/output-{job.attempts}"
+    return f"{folder(job.id)}/output-{job.attempts}"
 
 
 def report_folder(job: TrainingJob) -> str:
     """Name the artifact folder for a job's losses and cases; each attempt has its own."""
-    return f"jobs/{job.id}/report-{job.attempts}"
+    return f"{folder(job.id)}/report-{job.attempts}"
 
 
 async def queue(change: Change, job_id: str, spec: TrainingSpec, limits: JobLimits) -> TrainingJob:
@@ -164,6 +173,19 @@ async def listed(
     return [job_of(row) for row in rows], more
 
 
+def is_over(status: JobStatus) -> bool:
+    """Tell whether a job has ended for good."""
+    return status not in _OPEN
+
+
+async def over(registry: Registry, job_ids: Sequence[str]) -> list[str]:
+    """Name those of the jobs, of any tenant, that have ended or are not known."""
+    asked = select(_jobs.c.id).where(_jobs.c.id.in_(job_ids), _jobs.c.status.in_(_OPEN))
+    async with registry.database.read() as connection:
+        wanted = set(await connection.scalars(asked))
+    return [job_id for job_id in job_ids if job_id not in wanted]
+
+
 def check_version(job: TrainingJob, expected: Expected) -> None:
     """Refuse to move a job that the caller has not seen as it is.
 
@@ -233,37 +255,56 @@ async def finish(
     result: JobResult,
     made: Made,
     judged: Judged,
-) -> None:
-    """Write how a job ended or that it rests; the same worker saying it twice changes nothing.
+) -> JobStatus:
+    """Write how a job ended or that it rests, and return what it is now.
+
+    The same worker saying it twice changes nothing.
 
     Raises:
         Conflict: when the job is somebody else's by now.
     """
     async with registry.change(actor) as change:
-        before = await change.connection.scalar(select(_jobs.c.status).where(_jobs.c.id == job.id))
-        row = (
-            await change.connection.execute(
-                update(_jobs)
-                .where(_jobs.c.id == job.id, _jobs.c.worker == result.worker)
-                .where(or_(_jobs.c.status == "running", _jobs.c.status == result.status))
-                .values(_ending(change, result, made))
-                .returning(_jobs.c.attempts)
-            )
-        ).one_or_none()
+        mine = (_jobs.c.id == job.id, _jobs.c.worker == result.worker)
+        row = (await change.connection.execute(select(_jobs).where(*mine))).one_or_none()
         if row is None:
             raise lost(job.id)
-        await training_events.add(change, job.id, row.attempts, result.events)
-        if before == "running":
-            await _close(change, job, result, made, judged)
-        await change.record(f"training.{result.status}", None, job.id, {"error": result.error})
+        now = job_of(row)
+        if now.status != "running":
+            if now.status not in _told_by(result):
+                raise lost(job.id)
+            return now.status
+        status = _status_after(now, result)
+        ending = update(_jobs).where(*mine).values(_ending(change, status, result, made))
+        await change.connection.execute(ending)
+        await training_events.add(change, job.id, now.attempts, result.events)
+        await _close(change, job, status, result, made, judged)
+        await change.record(f"training.{status}", None, job.id, {"error": result.error})
+    return status
 
 
-def _ending(change: Change, result: JobResult, made: Made) -> dict[str, Any]:
+def _told_by(result: JobResult) -> tuple[JobStatus, ...]:
+    """List what a job may be whose worker has already said this."""
+    return _STOPPED if result.status == "paused" else (result.status,)
+
+
+def _status_after(job: TrainingJob, result: JobResult) -> JobStatus:
+    """Say what becomes of a job; what was asked while its worker came to a stop counts.
+
+    A worker that stops without having been asked, or no longer, leaves the job to the next one.
+    """
+    if result.status != "paused":
+        return result.status
+    if job.cancel_requested:
+        return "cancelled"
+    return "paused" if job.pause_requested else "queued"
+
+
+def _ending(change: Change, status: JobStatus, result: JobResult, made: Made) -> dict[str, Any]:
     progress = {"progress": result.progress.model_dump()} if result.progress else {}
     return {
-        "status": result.status,
-        "finished_at": None if result.status == "paused" else change.second,
-        "error": result.error,
+        "status": status,
+        "finished_at": change.second if is_over(status) else None,
+        "error": result.error if status == result.status else None,
         "error_code": result.code,
         "adapter_version": made.adapter_version,
         "checkpoints": [one.model_dump() for one in made.checkpoints],
@@ -274,12 +315,17 @@ def _ending(change: Change, result: JobResult, made: Made) -> dict[str, Any]:
 
 
 async def _close(
-    change: Change, job: TrainingJob, result: JobResult, made: Made, judged: Judged
+    change: Change,
+    job: TrainingJob,
+    status: JobStatus,
+    result: JobResult,
+    made: Made,
+    judged: Judged,
 ) -> None:
     """Say how a job ended, and begin to compare what it made."""
     if made.adapter_version is None:
-        reason = f": {result.error}" if result.error else ""
-        await training_events.say(change, job.id, f"The job is {result.status}{reason}")
+        reason = f": {result.error}" if result.error and status == result.status else ""
+        await training_events.say(change, job.id, f"The job is {status}{reason}")
         return
     for one in made.checkpoints:
         told = f"Checkpoint created at step {one.step}: {one.adapter_version}"

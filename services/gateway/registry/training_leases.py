@@ -1,10 +1,14 @@
-"""Training jobs under a lease: claimed by a worker, renewed, taken from one that fell silent."""
+"""Training jobs under a lease: claimed by a worker, renewed, taken from one that fell silent.
+
+Only silence counts against a job: a worker that pauses it, or gives it back, costs it nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Row, Select, func, select, update
 
 from services.contracts.fine_tuning import TrainingFailure
 from services.contracts.jobs import JobClaim, Lease, LeaseRenewal, LeaseState, TrainingJob
@@ -17,13 +21,19 @@ _jobs = tables.training_jobs
 
 async def claim(
     registry: Registry, actor: Actor, wish: JobClaim, limits: JobLimits
-) -> Lease | None:
-    """Give a worker the oldest job that is queued or whose worker fell silent."""
+) -> tuple[Lease | None, Sequence[str]]:
+    """Give a worker the oldest job that is queued or whose worker fell silent.
+
+    Returns:
+        The lease, and the ids of jobs that have failed because too many workers fell silent.
+    """
     async with registry.change(actor) as change:
-        await _give_up_on_hopeless(change, limits)
+        hopeless = await _give_up_on_hopeless(change, limits)
         row = (await change.connection.execute(_next(change.now, wish, limits))).one_or_none()
         if row is None:
-            return None
+            return None, hopeless
+        if row.status == "running":
+            await training_events.say_silent(change, row.id, _step_of(row))
         await change.connection.execute(
             update(_jobs)
             .where(_jobs.c.id == row.id)
@@ -36,13 +46,14 @@ async def claim(
         )
         await change.record("training.claimed", None, row.id, {"worker": wish.worker})
         job = await training_jobs.find(change.connection, row.tenant, row.id)
-    return Lease(
+    lease = Lease(
         job=job,
         input_key=training_jobs.input_folder(job.id),
         output_key=training_jobs.output_folder(job),
         report_key=training_jobs.report_folder(job),
         lease_seconds=limits.lease_seconds,
     )
+    return lease, hopeless
 
 
 def _next(now: float, wish: JobClaim, limits: JobLimits) -> Select[Any]:
@@ -106,19 +117,29 @@ async def held_by(registry: Registry, job_id: str, worker: str) -> TrainingJob:
     return training_jobs.job_of(row)
 
 
-async def _give_up_on_hopeless(change: Change, limits: JobLimits) -> None:
-    why = f"{limits.max_attempts} workers fell silent while they worked on it"
-    lost = await change.connection.scalars(
-        update(_jobs)
-        .where(_jobs.c.status == "running", _jobs.c.lease_until < change.now)
-        .where(_jobs.c.attempts >= limits.max_attempts)
-        .values(
-            status="failed",
-            finished_at=change.second,
-            error=why,
-            error_code=TrainingFailure.WORKERS_LOST,
-        )
-        .returning(_jobs.c.id)
-    )
-    for job_id in lost.all():
-        await training_events.say(change, job_id, f"The job is failed: {why}", "warn")
+async def _give_up_on_hopeless(change: Change, limits: JobLimits) -> list[str]:
+    """Fail the jobs that lost worker after worker, and name them."""
+    lapsed = select(_jobs).where(_jobs.c.status == "running", _jobs.c.lease_until < change.now)
+    hopeless = []
+    for row in (await change.connection.execute(lapsed)).all():
+        lost = await training_events.silences(change, row.id, _step_of(row))
+        if lost >= limits.max_attempts:
+            hopeless.append(row.id)
+            await _fail(change, row.id, f"{lost} workers fell silent while they worked on it")
+    return hopeless
+
+
+async def _fail(change: Change, job_id: str, why: str) -> None:
+    ending = {
+        "status": "failed",
+        "finished_at": change.second,
+        "error": why,
+        "error_code": TrainingFailure.WORKERS_LOST,
+    }
+    await change.connection.execute(update(_jobs).where(_jobs.c.id == job_id).values(ending))
+    await training_events.say(change, job_id, f"The job is failed: {why}", "warn")
+
+
+def _step_of(row: Row[Any]) -> int:
+    """Read how far a job has got, as last reported."""
+    return int(row.progress["step"]) if row.progress else 0

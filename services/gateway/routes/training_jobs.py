@@ -11,6 +11,8 @@ from services.chassis.errors import invalid_request_from
 from services.contracts.jobs import (
     JobClaim,
     JobResult,
+    JobsAsked,
+    JobsOver,
     Lease,
     LeaseRenewal,
     LeaseState,
@@ -82,6 +84,12 @@ async def cancel_job(
 async def claim_job(resources: ResourcesDep, caller: Internal, claim: JobClaim) -> Lease | None:
     """Give a worker the oldest job that nobody works on, or nothing."""
     return await resources.training.claim(_worker(caller.key_id), claim)
+
+
+@router.post("/internal/jobs/over")
+async def jobs_over(resources: ResourcesDep, _: Internal, asked: JobsAsked) -> JobsOver:
+    """Say which jobs have ended or are not known, so that a worker forgets their files."""
+    return JobsOver(jobs=await training_jobs.over(resources.registry, asked.jobs))
 
 
 @router.post("/internal/jobs/{job_id}/renew")

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +24,7 @@ from services.tuner.training import train
 from tests.fakes.agent import eventually
 from tests.service.gateway.gateway import GatewayUnderTest, gateway_under_test
 from tests.service.tuner.kills import kill_after, kill_trainee
+from tests.service.tuner.process import Tuner
 from tests.service.tuner.worker import working
 
 pytestmark = [
@@ -161,42 +158,6 @@ async def test_a_training_that_is_killed_goes_on_and_loses_nothing(
     assert sum(message.startswith("Training on") for message in events) == 2
 
 
-class Tuner:
-    """A tuner as a process of its own, which may be killed and started again."""
-
-    def __init__(self, gateway: GatewayUnderTest, base: Path, folder: Path) -> None:
-        self._environment = {
-            **os.environ,
-            "INKSTONE_TUNER_GATEWAY_URL": gateway.base_url,
-            "INKSTONE_TUNER_API_KEY": gateway.secrets["tuner"],
-            "INKSTONE_TUNER_ARTIFACTS_URL": gateway.settings.artifact_store_url,
-            "INKSTONE_TUNER_DATA_DIR": str(folder),
-            "INKSTONE_TUNER_BASE_MODEL": str(base),
-            "INKSTONE_TUNER_WORKER": "w1",
-            "INKSTONE_TUNER_POLL_SECONDS": "0.2",
-            "INKSTONE_TUNER_REPORT_SECONDS": "0.1",
-            "INKSTONE_TUNER_MIN_FREE_BYTES": "0",
-            "INKSTONE_TUNER_LISTENING__PORT": "0",
-        }
-        self._log = folder.with_suffix(".log")
-        self.process = self._started()
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "services.tuner"]
-            return subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process = self._started()
-
-    def stop(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
-        self.process.wait(60)
-
-
 @pytest.mark.long
 async def test_twenty_kills_at_any_time_change_no_loss(
     gateway: GatewayUnderTest, client: AsyncOpenAI, base: Path, tmp_path: Path
@@ -204,7 +165,7 @@ async def test_twenty_kills_at_any_time_change_no_loss(
     chance = random.Random(20)
     recipe, count = knobs(epochs=30), 20
     expected = undisturbed(base, tmp_path / "calm", recipe, count)
-    tuner = Tuner(gateway, base, tmp_path / "work")
+    tuner = Tuner.of(gateway, base, tmp_path / "work")
     killed = {"training": 0, "tuner": 0}
     try:
         for number in range(KILLS // KILLS_PER_JOB):

@@ -143,6 +143,29 @@ def test_a_checkpoint_that_was_torn_by_a_kill_is_passed_over(run: TrainingRun) -
     assert steps[0] == 5
 
 
+def test_a_run_that_was_killed_with_nothing_left_to_do_is_not_trained_again(
+    run: TrainingRun, tmp_path: Path
+) -> None:
+    places = {"report": tmp_path / "report", "kept": tmp_path / "kept", "resume": True}
+    resumed = TrainingRun(**{**_fields(run), **places})
+    outputs = [io.StringIO() for _ in range(3)]
+    manifest = train(resumed, ProgressLines(outputs[0]))
+    assert train(resumed, ProgressLines(outputs[1])) == manifest
+    before, again = [list(_events(output.getvalue())) for output in outputs[:2]]
+    assert [event["event"] for event in again] == ["checked", "done"]
+    kept = [
+        {name: pytest.approx(value) for name, value in one.items() if value is not None}
+        for one in before[-1]["kept"]
+    ]
+    assert [
+        {name: value for name, value in one.items() if value is not None}
+        for one in again[-1]["kept"]
+    ] == kept
+    write_lines(run.rows, [row(f"q{n}?", "NO") for n in range(8)])
+    train(resumed, ProgressLines(outputs[2]))
+    assert any(event["event"] == "step" for event in _events(outputs[2].getvalue()))
+
+
 def test_a_run_can_start_from_another_adapter(run: TrainingRun, tmp_path: Path) -> None:
     train(run, ProgressLines(io.StringIO()))
     output = io.StringIO()
