@@ -2,11 +2,10 @@
 
     python benchmarks/distilling.py --data ../shared/data --to /tmp/distilling
 
-Casual Korean is to be said politely. The teacher is an assistant on the same base whose profile
-shows eight examples, and manages a third of the sentences. What it says is kept where a style
+Casual Korean is to be said politely. The teacher is the base itself, told eight examples that the
+student is not told, and manages a third of the sentences. What it says is kept where a style
 classifier takes it for polite and where it still says what was asked; neither needs a wanted
-answer. The student learns from the kept rows without any example. No prompt is an example, or a
-case.
+answer. No prompt is an example, or a case.
 """
 
 from __future__ import annotations
@@ -40,18 +39,20 @@ def main() -> None:
     random.Random(1).shuffle(rows)
     shown, asked = rows[:SHOWN], rows[SHOWN:]
     at = arguments.to / "distilled"
-    teacher = {**task.profile, "few_shot": [{"user": q, "assistant": a} for q, a in shown]}
     written(at.with_suffix(".profile.json"), task.profile)
-    written(at.with_suffix(".teacher.json"), teacher)
+    # As a base that goes on with a text reads them (docs/ladder.md).
+    told = "\n\n".join(f"{question}\n\nAnswer:\n{answer}" for question, answer in shown)
+    at.with_suffix(".shown.txt").write_text(told, encoding="utf-8")
     lines(at.with_suffix(".cases.jsonl"), task.cases)
     lines(at.with_suffix(".styles.jsonl"), task.styles)
     lines(at.with_suffix(".prompts.jsonl"), (prompt(question) for question, _ in asked))
     print(f"inkstone eval style train {at}.styles.jsonl --out {at}.style.json")
     print(f"inkstone assistants set voice --profile {at}.profile.json")
-    print(f"inkstone assistants set voice-teacher --profile {at}.teacher.json")
+    print("# The engine's own address: its port stands in .inkstone/logs/generator.log.")
     print(
-        'INKSTONE_TEACHER_KEY="$(cat .inkstone/keys/app.key)" inkstone distil '
-        "--teacher http://127.0.0.1:8000/v1 --model voice-teacher --assistant voice "
+        'INKSTONE_TEACHER_KEY="$(cat .inkstone/secrets/engine)" inkstone distil '
+        "--teacher http://127.0.0.1:PORT/v1 --model gemma-3-270m --assistant voice "
+        f'--instructions {at}.shown.txt --extra \'{{"stop": ["\\n\\n"]}}\' '
         f"--prompts {at}.prompts.jsonl --style {at}.style.json --eval {at}.cases.jsonl "
         f"--out {at}.train.jsonl"
     )
