@@ -102,21 +102,23 @@ async def named(connection: AsyncConnection, tenant: str, id_: str) -> Release:
 
 
 async def evaluated(change: Change, adapter: str | None, profile: Profile) -> bool:
-    """Tell whether an evaluation has adopted an adapter under this prompt."""
+    """Tell whether the latest evaluation that decided about an adapter and prompt adopted it."""
     table = tables.evaluations.c
     if adapter is None:
         return False
-    found = await change.connection.scalar(
-        select(table.id)
+    latest = await change.connection.scalar(
+        select(table.verdict)
         .where(
             table.tenant == change.actor.tenant,
             table.adapter == adapter,
             table.prompt_hash == prompt_hash(profile),
-            table.verdict == "adopt",
+            table.verdict.in_(("adopt", "reject")),
         )
+        # Of two in the same second the one that says no.
+        .order_by(table.finished_at.desc(), table.verdict.desc())
         .limit(1)
     )
-    return found is not None
+    return latest == "adopt"
 
 
 async def attest(change: Change, name: str, number: int) -> None:

@@ -154,6 +154,20 @@ async def test_an_adapter_with_an_adopting_report_needs_no_gate(stack: ChatStack
     assert (ended["candidate"], assistant["stable"]["evidence"]) == ("support/3", "evaluated")
 
 
+async def test_a_later_report_that_rejects_an_adapter_takes_its_evidence_away(
+    stack: ChatStack,
+) -> None:
+    _, new = await two_versions(stack)
+    await put(stack.gateway.admin, better())
+    await evaluated(stack, bundle={"adapter": new})
+    kept = [case(f"kept-{n}", expected="old", guard=True) for n in range(10)]
+    await put(stack.gateway.admin, [*better(), *kept])
+    done = await evaluated(stack, bundle={"adapter": new})
+    assert done["verdict"] == "reject", "it forgets what it should keep"
+    refused = await begin(stack, new, 50, allow_without_evidence=False)
+    assert refused.code == "evaluation_missing"
+
+
 async def test_a_report_under_another_prompt_is_no_evidence(stack: ChatStack) -> None:
     _, new = await two_versions(stack)
     await put(stack.gateway.admin, better())
