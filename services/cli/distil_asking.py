@@ -36,6 +36,9 @@ from services.domain.rendering import Message, compose
 REFUSALS_IN_A_ROW = 5
 """So many refused requests without one answer are no matter of the prompts."""
 
+CUT_OFF_IN_A_ROW = 20
+"""So many answers in a row that were too long are no matter of the prompts."""
+
 TEMPLATE_TOKENS = 64
 """What a chat template may add to a prompt, as far as a budget sets it aside."""
 
@@ -127,6 +130,7 @@ class Asking:
     """Why a prompt has no answer, by its key."""
     over_budget: bool = False
     _refused: int = 0
+    _cut_off: int = 0
     _stopped: Exception | None = None
 
     async def ask(self, prompts: Mapping[str, DistilPrompt], known: dict[str, Known]) -> None:
@@ -193,6 +197,7 @@ class Asking:
         )
         self.journal.add(file, DistilLine(key=key, answer=answer))
         self._refused = 0
+        self._note_length(answer)
         return True
 
     def _body(self, messages: list[Message], sample: int) -> dict[str, Any]:
@@ -201,6 +206,15 @@ class Asking:
         if self.seed is not None:
             body["seed"] = self.seed + sample
         return {name: value for name, value in body.items() if value is not None}
+
+    def _note_length(self, answer: TeacherAnswer) -> None:
+        self._cut_off = self._cut_off + 1 if answer.finish_reason == "length" else 0
+        if self._cut_off >= CUT_OFF_IN_A_ROW and self._stopped is None:
+            self._stopped = CommandError(
+                f"The last {self._cut_off} answers were all cut off, and none of those is kept; "
+                "give them more room with --max-tokens, or an end with "
+                """--extra '{"stop": ["\\n\\n"]}'."""
+            )
 
     def _note_refusal(self, key: str, error: EndpointRefused) -> None:
         self.failures[key] = error.message

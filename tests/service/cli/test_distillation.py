@@ -141,7 +141,9 @@ async def test_the_file_passes_the_gate_with_the_commands_that_are_printed(
 ) -> None:
     told = await grounded.distil(prompts=asked("How long do refunds take?"))
     line = next(line for line in told.splitlines() if "data check" in line)
-    checked = CliRunner().invoke(app, [*line.split()[1:], "--json"])
+    # The command runs a loop of its own.
+    arguments = [*line.split()[1:], "--json"]
+    checked = await asyncio.to_thread(CliRunner().invoke, app, arguments)
     codes = {one["code"] for one in json.loads(checked.output)["findings"]}
     assert codes == {"too_few_rows"}
 
@@ -376,6 +378,21 @@ async def test_what_every_prompt_would_meet_ends_the_run(
     with pytest.raises(kind, match=said):
         await room.distil(prompts=many(50))
     assert len(asked_for) <= most
+
+
+async def test_a_teacher_that_never_comes_to_an_end_is_not_asked_for_ever(room: Room) -> None:
+    room.teacher.reply = lambda _: Said("and on and on", finish_reason="length")
+    with pytest.raises(CommandError, match=r"last 20 answers were all cut off.*--max-tokens"):
+        await room.distil(prompts=many(60))
+    assert len(room.teacher.requests) < 30
+    # One that does so now and then is.
+    room.teacher.requests.clear()
+    room.teacher.reply = lambda body: Said(
+        f"About {body['messages'][-1]['content'].lower()}",
+        finish_reason="length" if "7" in body["messages"][-1]["content"] else "stop",
+    )
+    await room.distil("--fresh", prompts=many(40))
+    assert set(room.manifest().dropped) == {"cut_off"}
 
 
 async def test_the_key_comes_from_the_environment_only(room: Room) -> None:
